@@ -1,0 +1,83 @@
+"""interceptsim: a simulator of telephone fraud and of the systems that intercept it.
+
+    import interceptsim as ics
+    run = ics.run(ics.load("china-2025"), seed=1, scale=1000)
+    run.summary
+
+The public names below load the module that holds them when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interceptsim.attempts import AttemptBatch, Decisions, Truth
+    from interceptsim.calibration import calibrate
+    from interceptsim.errors import (
+        ColumnError,
+        ConfigurationError,
+        InterceptSimError,
+        LookaheadError,
+        ResultsError,
+    )
+    from interceptsim.filtering.plan import FilterCore, compile_filter
+    from interceptsim.ledger import figures, parameters
+    from interceptsim.results import RunResult, open_run
+    from interceptsim.scenario import Scenario, load
+    from interceptsim.simulation import run
+
+_HOMES = {
+    "AttemptBatch": "attempts",
+    "ColumnError": "errors",
+    "ConfigurationError": "errors",
+    "Decisions": "attempts",
+    "FilterCore": "filtering.plan",
+    "InterceptSimError": "errors",
+    "LookaheadError": "errors",
+    "ResultsError": "errors",
+    "RunResult": "results",
+    "Scenario": "scenario",
+    "Truth": "attempts",
+    "calibrate": "calibration",
+    "compile_filter": "filtering.plan",
+    "figures": "ledger",
+    "load": "scenario",
+    "open_run": "results",
+    "parameters": "ledger",
+    "run": "simulation",
+}
+
+__all__ = [
+    "AttemptBatch",
+    "ColumnError",
+    "ConfigurationError",
+    "Decisions",
+    "FilterCore",
+    "InterceptSimError",
+    "LookaheadError",
+    "ResultsError",
+    "RunResult",
+    "Scenario",
+    "Truth",
+    "calibrate",
+    "compile_filter",
+    "figures",
+    "load",
+    "open_run",
+    "parameters",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'interceptsim' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"interceptsim.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return __all__

@@ -1,0 +1,351 @@
+"""The command line: reads options, calls the package, prints what people or programs want to read.
+
+Heavy libraries are imported inside the commands, so that `--help` answers at once. What users get wrong is
+told in one line on standard error, with exit code 2.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from interceptsim.errors import InterceptSimError, nearest_name
+
+if TYPE_CHECKING:
+    from interceptsim.results import RunResult
+    from interceptsim.scenario import Scenario
+
+__all__ = ["main"]
+
+
+class _Commands(click.Group):
+    """Tells the nearest command where a name is unknown, and errors of the package in one line."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and self.get_command(ctx, name) is None:
+            near = nearest_name(name, self.list_commands(ctx))
+            raise click.UsageError(f"no command {name!r}" + (f"; did you mean {near!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InterceptSimError as error:
+            click.echo(f"interceptsim: {error}", err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("interceptsim: stopped; nothing unfinished was kept", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="interceptsim")
+def main() -> None:
+    """Simulate telephone fraud and the systems that intercept it."""
+
+
+def _scale(_ctx: click.Context, _param: click.Parameter, given: str) -> int:
+    from interceptsim.units import parse_scale
+
+    try:
+        return parse_scale(given)
+    except ValueError as error:
+        raise click.BadParameter(f"{given!r}: {error}") from None
+
+
+def _duration(_ctx: click.Context, _param: click.Parameter, given: str | None) -> int | None:
+    from interceptsim.units import parse_duration
+
+    try:
+        return None if given is None else parse_duration(given)
+    except ValueError as error:
+        raise click.BadParameter(f"{given!r}: {error}") from None
+
+
+def _load(name: str, settings: tuple[str, ...], policies: str | None) -> Scenario:
+    """Return a scenario with another list of policies and single values, as the options ask."""
+    from interceptsim.scenario import load, load_policies, parse_setting
+
+    scenario = load(name)
+    if policies is not None:
+        scenario = scenario.replace({"policies": load_policies(Path(policies))})
+    return scenario.replace(dict(parse_setting(s) for s in settings)) if settings else scenario
+
+
+@main.command()
+@click.argument("scenario", default="china-2025")
+@click.option("--scale", default="1:1000", show_default=True, callback=_scale, help="One in N lines and subscribers.")
+@click.option("--seed", default=1, show_default=True, help="Root of every draw.")
+@click.option("--days", type=int, help="Count only so many days of the period.")
+@click.option("--threads", type=int, help="Threads; by default one a core.")
+@click.option("--slice", "slice_us", callback=_duration, help="Length of a slice; changes the speed alone.")
+@click.option("--policies", metavar="FILE", help="Take the policies of this TOML file instead.")
+@click.option("--set", "settings", metavar="PATH=VALUE", multiple=True, help="Change one value; may be repeated.")
+@click.option("--record", type=click.Choice(["none", "sample", "all"]), default="none", show_default=True)
+@click.option("--out", metavar="DIR", help="Keep the run in a new directory.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def run(
+    scenario: str,
+    scale: int,
+    seed: int,
+    days: int | None,
+    threads: int | None,
+    slice_us: int | None,
+    policies: str | None,
+    settings: tuple[str, ...],
+    record: str,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Simulate SCENARIO, a shipped name or a TOML file, and print what it found."""
+    import contextlib
+
+    from interceptsim.results import writing_aside
+    from interceptsim.simulation import recorded_bytes
+    from interceptsim.simulation import run as simulate
+
+    loaded = _load(scenario, settings, policies)
+    if record != "none" and out is None:
+        raise click.UsageError("--record needs --out DIR to put the attempts in")
+    with contextlib.ExitStack() as stack:
+        aside = stack.enter_context(writing_aside(Path(out))) if out is not None else None
+        if record != "none" and aside is not None:
+            size = recorded_bytes(loaded, scale, days, record, aside)
+            click.echo(f"recording about {size / 1e9:.2g} GB", err=True)
+        with _progress(f"{loaded.name} at 1:{scale}", shown=sys.stderr.isatty()) as progress:
+            result = simulate(
+                loaded,
+                seed=seed,
+                scale=scale,
+                days=days,
+                threads=threads,
+                slice_us=slice_us,
+                record=record,  # type: ignore[arg-type]
+                record_folder=aside if record != "none" else None,
+                progress=progress,
+            )
+        if aside is not None:
+            result.write_into(aside)
+    if as_json:
+        click.echo(json.dumps(result.as_json()))
+    else:
+        _print_run(result)
+        if out is not None:
+            click.echo(f"kept in {out}")
+
+
+class _progress:  # noqa: N801  reads as a verb where it is used
+    """A progress bar of days on standard error, with attempts per second and the time left."""
+
+    def __init__(self, title: str, *, shown: bool) -> None:
+        self._title = title
+        self._shown = shown
+
+    def __enter__(self) -> Any:
+        if not self._shown:
+            return None
+        import time
+
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("day {task.completed} of {task.total}"),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._bar = bar
+        bar.start()
+        task = bar.add_task(self._title, total=None, speed="")
+        started = time.perf_counter()
+
+        def progress(done: int, total: int, attempts: int) -> None:
+            speed = attempts / (time.perf_counter() - started) / 1e6
+            bar.update(task, completed=done, total=total, speed=f"{speed:.1f} M attempts/s")
+
+        return progress
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            self._bar.stop()
+
+
+def _readable(value: float, of: float | None = None) -> str:
+    """Write a number as people say it, in the unit that fits `of` (the number itself by default)."""
+    reference = abs(value if of is None else of)
+    for size, name in ((1e9, " bn"), (1e6, " M"), (1e3, " k")):
+        if reference >= size:
+            return f"{value / size:.3f}{name}"
+    return f"{value:.4g}"
+
+
+def _interval(low: float, high: float, of: float) -> str:
+    """Write an interval in the unit in which `of` is shown, unless that is 0."""
+    shown = of or high
+    ends = [_readable(end, shown).partition(" ")[0] for end in (low, high)]
+    return " – ".join(ends) + ("" if of else _readable(high).removeprefix(ends[1]))
+
+
+def _print_run(result: RunResult) -> None:
+    """Print the tables of a run."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    def a_table(title: str, left: tuple[str, ...], right: tuple[str, ...], last: str | None = None) -> Table:
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for column in left:
+            table.add_column(column, no_wrap=True)
+        for column in right:
+            table.add_column(column, no_wrap=True, justify="right")
+        if last is not None:
+            table.add_column(last, no_wrap=True)
+        return table
+
+    console = Console(soft_wrap=False)
+    period = result.scenario.period
+    days = f"{result.days} days" if result.days == period.days else f"{result.days} of {period.days} days"
+    console.print(f"[bold]{result.scenario.title}[/bold]")
+    console.print(
+        f"scale 1:{result.scale}, seed {result.seed}, {days} from {period.start} after {period.warm_up_days} of "
+        "warm-up\nEstimates are for the full-size world; intervals are 95 %.\n"
+    )
+    if result.targets:
+        columns = ("reported", "simulated", "interval", "ratio")
+        table = a_table("Reported and simulated", ("figure",), columns, "role")
+        for t in result.targets:
+            shown = (
+                _readable(t.reported),
+                _readable(t.simulated),
+                _interval(t.low, t.high, t.simulated),
+                f"{t.ratio:.4f}",
+            )
+            table.add_row(t.id, *shown, t.role)
+        console.print(table)
+        prorated = (
+            "Reported figures are prorated to the simulated days. " if any(t.prorated for t in result.targets) else ""
+        )
+        console.print(
+            f"{prorated}A fitted figure is no evidence: latent volume and one strength were chosen for it, under "
+            "an interception ratio that is assumed.\n",
+            style="dim",
+        )
+    for channel, unit in (("voice", "calls"), ("sms", "messages")):
+        if not result.metrics.get(f"{channel}.made"):
+            continue
+        table = a_table(f"What became of the {unit}", ("",), (unit, "interval"), "status")
+        for metric, value, low, high, _, status in result.summary.iter_rows():
+            name = metric.removeprefix(f"{channel}.")
+            rule = name.removeprefix("settled by ")
+            if name == metric or (rule != name and not value):
+                continue
+            if name in ("numbers", "complaints"):
+                name = {"numbers": "numbers used", "complaints": "numbers complained of"}[name]
+            table.add_row(
+                f"  by {rule}" if metric.startswith(f"{channel}.settled") else name,
+                _readable(value),
+                _interval(low, high, value),
+                status,
+            )
+        console.print(table)
+        rules = a_table(f"What each rule matched, in {unit} at 1:{result.scale}", ("rule",), ("matched", "alone"))
+        for name, matched in result.metrics.items():
+            rule = name.removeprefix(f"{channel}.matched by ")
+            if rule != name and not name.endswith(" alone") and matched:
+                rules.add_row(rule, f"{matched:,}", f"{result.metrics[name + ' alone']:,}")
+        console.print(rules)
+    console.print(
+        f"{result.attempts:,} attempts decided in {result.wall_s:.2f} s "
+        f"({result.attempts / result.wall_s / 1e6:.1f} million a second, {result.threads} threads, slices of "
+        f"{result.slice_us / 6e7:g} min; compiling took {result.compile_s:.1f} s)\ndigest {result.digest}"
+    )
+
+
+@main.command()
+@click.argument("file")
+def validate(file: str) -> None:
+    """Check a scenario file, or a shipped scenario by name."""
+    from interceptsim.scenario import load
+
+    scenario = load(file)
+    click.echo(
+        f"{file}: valid; {len(scenario.policies)} policies, {len(scenario.traffic.lines)} groups of lines, "
+        f"{scenario.period.days} days"
+    )
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of scenario files."""
+    from interceptsim.scenario import schema as scenario_schema
+
+    click.echo(scenario_schema())
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def figures(as_json: bool) -> None:
+    """Print the reported figures and the sourced parameters."""
+    from interceptsim import ledger
+
+    if as_json:
+        entries = {
+            "figures": [f.model_dump(mode="json", exclude_none=True) for f in ledger.figures()],
+            "parameters": [p.model_dump(mode="json", exclude_none=True) for p in ledger.parameters()],
+        }
+        click.echo(json.dumps(entries, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table("id", "value", "period", "source", "note", title="Reported figures", show_lines=True)
+    for f in ledger.figures():
+        period = f"{f.start or '?'} to {f.end or '?'}"
+        note = f"{f.note or ''}" + (f" [conflicts with {f.conflict}]" if f.conflict else "")
+        table.add_row(f.id, f"{f.value:,.12g} {f.unit}", period, f"{f.publisher}, {f.published}", note)
+    console.print(table)
+    known = Table("id", "what", "value", "status", "source", "range", title="Parameters", show_lines=True)
+    for p in ledger.parameters():
+        span = f"{p.low} to {p.high}" if p.low is not None and p.high is not None else ""
+        known.add_row(p.id, p.quantity, p.value, p.status, p.source, span)
+    console.print(known)
+
+
+@main.command()
+@click.argument("scenario")
+@click.option("--scale", default="1:100", show_default=True, callback=_scale, help="Scale of the runs it makes.")
+@click.option("--seeds", default=4, show_default=True, type=click.IntRange(1, 100), help="Runs for each trial.")
+@click.option("--threads", type=int, help="Threads; by default one a core.")
+@click.option("--set", "settings", metavar="PATH=VALUE", multiple=True, help="Change one value; may be repeated.")
+@click.option("--out", metavar="FILE", help="Write the scenario with its fitted values here.")
+def calibrate(
+    scenario: str, scale: int, seeds: int, threads: int | None, settings: tuple[str, ...], out: str | None
+) -> None:
+    """Solve SCENARIO's latent volumes and strengths for the reported figures."""
+    from interceptsim.calibration import calibrate as solve
+    from interceptsim.calibration import write_fitted
+
+    def say(text: str) -> None:
+        click.echo(text, err=True)
+
+    _, found = solve(_load(scenario, settings, None), scale=scale, seeds=seeds, threads=threads, progress=say)
+    for result in found:
+        click.echo(
+            f"{result.figure}: ratio {result.reached_ratio:.4f} (assumed {result.interception_ratio:g}) with "
+            f"{result.strength_path} = {result.strength:g}, {result.volume_path} = {result.volume}"
+        )
+    if out is not None:
+        write_fitted(scenario, found, Path(out))
+        click.echo(f"written to {out}")

@@ -1,0 +1,120 @@
+"""The control plane: SimPy's clock, and the processes that decide when the data plane changes.
+
+Both engines share it. It receives first complaints, lets police work on them, publishes lists, and posts
+listings through a `Port`. Its clock counts whole microseconds from the start of the run; what happens at one
+microsecond happens in the order (kind, position of the policy), never in the order of insertion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from interceptsim.filtering.policies import RejectListedNumbers
+from interceptsim.randomness import DELAY_CONSTANT, stream_id
+from interceptsim.response.police import COMPLAINT, delays_of, hand_over_times
+from interceptsim.scenario import Scenario
+
+__all__ = ["ControlPlane", "Port"]
+
+PUBLICATION = 1
+"""Kinds of control events, in the order in which they happen at one microsecond."""
+
+
+class Port(Protocol):
+    """What control may do to the data plane."""
+
+    def post_listing(
+        self,
+        policy_id: str,
+        line: NDArray[np.int64],
+        generation: NDArray[np.int64],
+        from_us: NDArray[np.int64],
+    ) -> None:
+        """List numbers for a rule from given times on, in us from the start of the run."""
+        ...
+
+
+@dataclass
+class _Desk:
+    """What waits for the next publication of one list: complaints, and when police know the number."""
+
+    policy: RejectListedNumbers
+    waiting: np.ndarray
+    known_us: NDArray[np.int64]
+
+
+class ControlPlane:
+    """Police and feeds on a SimPy clock.
+
+    `receive` takes complaints as the data plane finds them, `run_until` moves the clock. `handed_over` and
+    `listed` count numbers since `begin_counting`.
+    """
+
+    def __init__(self, scenario: Scenario, key: NDArray[np.uint64], port: Port) -> None:
+        self.env = simpy.Environment(initial_time=0)
+        self._police = scenario.police
+        self._key = key
+        self._port = port
+        none = np.zeros(0, COMPLAINT)
+        self._desks = [_Desk(policy, none, np.zeros(0, np.int64)) for policy in scenario.lists]
+        self.handed_over = 0
+        self.listed = {policy.id: 0 for policy in scenario.lists}
+        for position, desk in enumerate(self._desks):
+            self.env.process(self._publish(desk, position))
+
+    def receive(self, complaints: np.ndarray) -> None:
+        """Give police the first complaints of numbers (`COMPLAINT` records); each starts its delay at once."""
+        if len(complaints) == 0:
+            return
+        known = hand_over_times(self._police, complaints, self._key)
+        self.handed_over += len(complaints)
+        for desk in self._desks:
+            desk.waiting = np.concatenate([desk.waiting, complaints])
+            desk.known_us = np.concatenate([desk.known_us, known])
+
+    def run_until(self, edge_us: int) -> None:
+        """Let everything happen that is due up to `edge_us`, included."""
+        while self.env.peek() <= edge_us:
+            self.env.step()
+
+    def begin_counting(self) -> None:
+        """Forget what the warm-up counted."""
+        self.handed_over = 0
+        self.listed = dict.fromkeys(self.listed, 0)
+
+    def _at(self, time_us: int, kind: int, position: int) -> simpy.Event:
+        """Return an event at a time whose rank among events of that microsecond is (kind, position)."""
+        event = self.env.event()
+        event._ok, event._value = True, None  # noqa: SLF001  triggered, as SimPy's own Timeout is
+        self.env.schedule(
+            event, priority=simpy.events.EventPriority(kind << 20 | position), delay=time_us - self.env.now
+        )
+        return event
+
+    def _publish(self, desk: _Desk, position: int) -> Generator[simpy.Event, None, None]:
+        """Publish a list at its interval: what police knew before then reaches the carriers after `delay`."""
+        policy = desk.policy
+        salt = stream_id(f"delay/{policy.id}")
+        edition = 0
+        while True:
+            edition += 1
+            yield self._at(edition * policy.publish_every, PUBLICATION, position)
+            now = int(self.env.now)
+            ready = desk.known_us < now
+            if not ready.any():
+                continue
+            found = desk.waiting[ready]
+            desk.waiting, desk.known_us = desk.waiting[~ready], desk.known_us[~ready]
+            delay = policy.delay
+            if delay.law[0] == DELAY_CONSTANT:
+                from_us = np.full(len(found), now + delay.minimum, np.int64)
+            else:
+                from_us = now + delays_of(found, self._key, salt, *delay.law)
+            self.listed[policy.id] += len(found)
+            self._port.post_listing(policy.id, found["line"], found["generation"], from_us)

@@ -1,0 +1,1 @@
+"""The filter: rules are declared (`policies`), compiled into one plan (`plan`), and executed (`kernels`)."""

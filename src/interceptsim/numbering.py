@@ -1,0 +1,119 @@
+"""Telephone numbers: E.164 and short codes as integers, read, written, and handed out without clashes.
+
+A number is a uint64 of its digits with its kind beside it: international (foreign E.164), national
+(E.164 under +86) or short code (12381, 95588, 106... A2P senders), which is no E.164 number. No short code
+in use has the digits of an E.164 number, so the digits alone are the identity.
+
+The simulator hands out numbers by formula: subscribers, the lines' own numbers, random landlines and
+foreign numbers come from ranges that do not overlap, and a serial never gives two numbers.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from interceptsim.compiled import Scalar, kernel
+
+__all__ = [
+    "INTERNATIONAL",
+    "KIND_NAMES",
+    "NATIONAL",
+    "RANDOM_SERIALS",
+    "SHORT_CODE",
+    "format_number",
+    "neighbour_number",
+    "own_number",
+    "parse_number",
+    "random_number",
+    "subscriber_number",
+]
+
+INTERNATIONAL, NATIONAL, SHORT_CODE = 0, 1, 2
+KIND_NAMES = ("international", "national", "short-code")
+
+_SUBSCRIBERS = np.uint64(86_130_0000_0000)  # subscribers fill 130 0000 0000 upwards, below 150
+_OWN = np.uint64(86_150_0000_0000)  # fraud lines' SIMs: 150 to 199
+_OWN_SPAN = np.uint64(5_000_000_000)
+_LANDLINES = np.uint64(86_300_0000_0000)  # three-digit area codes from 300 to 999 with eight digits
+_LANDLINE_SPAN = np.uint64(70_000_000_000)
+_SENDERS = np.uint64(1069_000_000_000)  # A2P sender codes 1069 with nine digits
+_SENDER_SPAN = np.uint64(1_000_000_000)
+_FOREIGN_SPAN = np.uint64(10_000_000_000)  # ten digits behind a country code
+_STEP = np.uint64(1_640_531_527)  # shares no factor with the spans, so serial * step mod span has no clash
+_LANDLINE_STEP = np.uint64(179_424_673)
+_BLOCK = np.uint64(10_000)
+
+RANDOM_SERIALS = int(_LANDLINE_SPAN)
+"""How many different random landlines there are to present."""
+
+_PLAIN = re.compile(r"[ \-().]")
+MAX_E164_DIGITS = 15
+
+
+@kernel
+def subscriber_number(index: Scalar, stride: Scalar) -> Scalar:
+    """Return the MSISDN (uint64) of subscriber `index` where every `stride`-th subscriber is kept."""
+    return _SUBSCRIBERS + np.uint64(index) * np.uint64(stride)
+
+
+@kernel
+def own_number(serial: Scalar, kind: Scalar, country_code: Scalar) -> Scalar:
+    """Return the number (uint64) that a line owns; different serials give different numbers.
+
+    `serial` lies below 5e9 for national numbers, 1e9 for short codes, 1e10 abroad, and wraps beyond.
+    """
+    n = np.uint64(serial)
+    if kind == NATIONAL:
+        return _OWN + n % _OWN_SPAN * _STEP % _OWN_SPAN
+    if kind == SHORT_CODE:
+        return _SENDERS + n % _SENDER_SPAN * _STEP % _SENDER_SPAN
+    return np.uint64(country_code) * _FOREIGN_SPAN + n % _FOREIGN_SPAN * _STEP % _FOREIGN_SPAN
+
+
+@kernel
+def random_number(serial: Scalar) -> Scalar:
+    """Return a landline number (uint64); two serials below RANDOM_SERIALS never give the same."""
+    return _LANDLINES + np.uint64(serial) % _LANDLINE_SPAN * _LANDLINE_STEP % _LANDLINE_SPAN
+
+
+@kernel
+def neighbour_number(b_number: Scalar, word: Scalar) -> Scalar:
+    """Return a number (uint64) of the called party's own block of 10,000, picked by a 32-bit draw."""
+    b = np.uint64(b_number)
+    return b - b % _BLOCK + (np.uint64(word) * _BLOCK >> np.uint64(32))
+
+
+def parse_number(text: str) -> tuple[int, int]:
+    """Read a number as people write it; return its digits as an integer and its kind.
+
+    "+8613800138000", "008613800138000", "13800138000" and "075512345678" are national, other numbers
+    with "+" or "00" international, and 3 to 8 digits (12381, 95588) or a 106 sender are short codes.
+    Raise ValueError for anything else.
+    """
+    plain = _PLAIN.sub("", text.strip())
+    body = plain.removeprefix("+")
+    if not (body.isascii() and body.isdecimal()):
+        raise ValueError("wanted a telephone number: digits, with '+' before a country code")
+    international = plain.startswith("+")
+    if body.startswith("00") and not international:
+        international, body = True, body[2:]
+    if international:
+        if not 7 <= len(body) <= MAX_E164_DIGITS or body.startswith("0"):
+            raise ValueError("an E.164 number has 7 to 15 digits and does not begin with 0")
+        return int(body), NATIONAL if body.startswith("86") else INTERNATIONAL
+    if len(body) == 11 and body[0] == "1" and body[1] in "3456789":
+        return int("86" + body), NATIONAL
+    if body.startswith("0") and 10 <= len(body) <= 12:
+        return int("86" + body[1:]), NATIONAL
+    if body.startswith("106") and len(body) <= MAX_E164_DIGITS:
+        return int(body), SHORT_CODE
+    if 3 <= len(body) <= 8 and not body.startswith("0"):
+        return int(body), SHORT_CODE
+    raise ValueError("neither an E.164 number ('+86...'), nor a mobile or landline number, nor a short code")
+
+
+def format_number(number: int, kind: int) -> str:
+    """Write a number: E.164 with its "+", a short code as it is dialled."""
+    return str(number) if kind == SHORT_CODE else f"+{number}"

@@ -1,0 +1,345 @@
+"""What a run gives: estimates with intervals, frames, targets, a digest, and the directory they are kept in.
+
+Estimates are ratios: what a line group was counted to do over its latent attempts, times the latent attempts
+that are expected of it in the full-size world, which are known exactly. Intervals come from a jackknife over
+folds of lines and mean what another seed would give.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from interceptsim.attempts import ALLOW, DELIVER, ENTRIES, VERDICTS, Rows
+from interceptsim.errors import ConfigurationError, ResultsError
+from interceptsim.scenario import Scenario, _validate
+
+__all__ = ["Estimate", "Recorder", "Replicates", "RunResult", "Target", "digest_of", "open_run", "t_quantile"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate for the full-size world with its 95 % interval, `low` to `high`."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reported figure beside the simulated one.
+
+    `reported` is prorated to the simulated days; `role` says whether the scenario was fitted to the figure
+    or predicts it; `ratio` is simulated over reported.
+    """
+
+    id: str
+    role: Literal["fitted", "predicted"]
+    reported: float
+    simulated: float
+    low: float
+    high: float
+    ratio: float
+    prorated: bool
+
+
+def t_quantile(p: float, freedom: int) -> float:
+    """Return Student's t quantile for 3 or more degrees of freedom, to three digits or better.
+
+    The expansion of Abramowitz and Stegun, 26.7.5.
+    """
+    z = NormalDist().inv_cdf(p)
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return sum(term / freedom**k for k, term in enumerate(terms))
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """An estimate and its values with each group of lines left out: what intervals are made from.
+
+    `value` is the estimate of a full-size total, `left_out` float64 with one value a fold.
+    """
+
+    value: float
+    left_out: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, counted: NDArray[np.int64], base: NDArray[np.int64], expected: NDArray[np.float64]) -> Replicates:
+        """Estimate a total from counts by fold and line group (int64, folds x groups).
+
+        Each line group contributes the ratio of what was counted to `base`, both summed over its lines, times
+        the `expected` base of the full-size world, which is known: so the luck of the draw in how many
+        attempts the lines make, and of which groups, cancels. A fold that holds all there is of a line group
+        leaves that group's ratio as it is.
+        """
+        x, y = counted.sum(axis=0), base.sum(axis=0)
+        ratio = np.divide(x, y, out=np.zeros(len(y)), where=y > 0)
+        rest = y - base
+        left = np.divide(x - counted, rest, out=np.broadcast_to(ratio, rest.shape).copy(), where=rest > 0)
+        return cls(float(ratio @ expected), left @ expected)
+
+    def over(self, other: Replicates) -> Replicates:
+        """Return the ratio of two estimates."""
+        safe = np.where(other.left_out == 0, 1.0, other.left_out)
+        return Replicates(self.value / (other.value or 1.0), self.left_out / safe)
+
+    def estimate(self, lines: int, whole: float, confidence: float = 0.95) -> Estimate:
+        """Return the estimate with its delete-a-group jackknife interval (Kott, J. Official Statistics 17, 2001).
+
+        Where nothing was counted the upper end is the rule of three: 3 over the number of `lines`, of `whole`.
+        """
+        folds = len(self.left_out)
+        if self.value == 0.0:
+            return Estimate(0.0, 0.0, min(3.0 / max(lines, 1), 1.0) * whole)
+        spread = float(np.sqrt((folds - 1) / folds * np.sum((self.left_out - self.value) ** 2)))
+        reach = t_quantile(0.5 + confidence / 2, folds - 1) * spread
+        return Estimate(self.value, max(self.value - reach, 0.0), self.value + reach)
+
+
+def digest_of(metrics: dict[str, int], arrays: list[NDArray[np.int64]]) -> str:
+    """Return the digest of all integer results: the same for the same model, however it was computed."""
+    hasher = blake2b(digest_size=16)
+    hasher.update(json.dumps(metrics, sort_keys=True).encode())
+    for array in arrays:
+        hasher.update(str(array.shape).encode())
+        hasher.update(np.ascontiguousarray(array, "<i8").tobytes())
+    return hasher.hexdigest()
+
+
+class Recorder:
+    """Keeps decided attempts, day by day, in memory or as Parquet parts in a directory."""
+
+    def __init__(self, rules: tuple[str, ...], folder: Path | None, keep: NDArray[np.bool_] | None) -> None:
+        self._rules = ["", *rules]
+        self._folder = folder
+        self._keep = keep
+        self._batches: list[dict[str, NDArray[Any]]] = []
+        self._frames: list[pl.DataFrame] = []
+        self._parts = 0
+        self.counting = False
+
+    def add(self, rows: Rows, n: int) -> None:
+        """Take copies of the first `n` rows, those of kept lines only; called from several threads."""
+        if not self.counting or n == 0:
+            return
+        which: slice | NDArray[np.intp] = slice(n)
+        if self._keep is not None:
+            which = np.flatnonzero(self._keep[rows.line[:n]])
+        unseen = ("slot", "generation", "fresh", "matched", "seen", "said")
+        self._batches.append({k: v[which].copy() for k, v in rows._asdict().items() if k not in unseen})
+
+    def end_day(self) -> None:
+        """Put the day's attempts in the order (time, line, ordinal) and set them down."""
+        if not self._batches:
+            return
+        columns = {k: np.concatenate([b[k] for b in self._batches]) for k in self._batches[0]}
+        self._batches.clear()
+        code = columns.pop("code")
+        verdict = np.where(code == ALLOW, DELIVER, code)
+        line, ordinal, reason = columns.pop("line"), columns.pop("ordinal"), columns.pop("reason")
+        entry = columns["entry"]
+        frame = pl.DataFrame(
+            {
+                **columns,
+                "line_id": line.astype(np.uint32),
+                "ordinal": ordinal.astype(np.uint64),
+                "element": pl.Series(entry).replace_strict(dict(enumerate(ENTRIES)), return_dtype=pl.Utf8),
+                "verdict": pl.Series(verdict).replace_strict(dict(enumerate(VERDICTS)), return_dtype=pl.Utf8),
+                "reason": pl.Series(reason).replace_strict(dict(enumerate(self._rules)), return_dtype=pl.Utf8),
+                "outcome": np.where(verdict == len(VERDICTS) - 1, "intercepted", "delivered"),
+            }
+        ).sort("time_us", "line_id", "ordinal")
+        if self._folder is None:
+            self._frames.append(frame)
+            return
+        self._parts += 1
+        frame.write_parquet(self._folder / f"part-{self._parts:05}.parquet")
+
+    def finish(self) -> pl.DataFrame | Path | None:
+        """Return all attempts in order: a frame, or one Parquet file where parts were written."""
+        if self._folder is None:
+            return pl.concat(self._frames) if self._frames else None
+        if not self._parts:
+            return None
+        whole = self._folder / "decisions.parquet"
+        pl.scan_parquet(self._folder / "part-*.parquet").sink_parquet(whole, maintain_order=True)
+        return whole
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Everything a run found.
+
+    summary    frame (metric, value, low, high, unit, status): estimates for the full-size world
+    daily      frame (date, channel, entry, hub, line_group, fraud_type, reason, outcome, count, weight):
+               attempts counted at the run's scale, each standing for `weight` of the full-size world
+    decisions  frame of recorded attempts, or None
+    truth      frame (line_id, hub, campaign, fraud_type, weight) beside it, or None
+    metrics    the integer counts behind it all
+    """
+
+    scenario: Scenario
+    seed: int
+    scale: int
+    days: int
+    slice_us: int
+    threads: int
+    engine: str
+    attempts: int
+    metrics: dict[str, int]
+    targets: tuple[Target, ...]
+    summary: pl.DataFrame
+    daily: pl.DataFrame
+    decisions: pl.DataFrame | None
+    truth: pl.DataFrame | None
+    wall_s: float
+    compile_s: float
+    peak_rss_bytes: int
+    digest: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `interceptsim run --json` prints."""
+        return {
+            "scenario": self.scenario.name,
+            "seed": self.seed,
+            "scale": self.scale,
+            "days": self.days,
+            "slice_s": self.slice_us / 1e6,
+            "threads": self.threads,
+            "engine": self.engine,
+            "attempts": self.attempts,
+            "metrics": self.metrics,
+            "targets": [asdict(target) for target in self.targets],
+            "wall_s": round(self.wall_s, 4),
+            "compile_s": round(self.compile_s, 4),
+            "attempts_per_s": round(self.attempts / self.wall_s, 1) if self.wall_s else 0.0,
+            "peak_rss_bytes": self.peak_rss_bytes,
+            "digest": self.digest,
+        }
+
+    def estimate(self, metric: str) -> Estimate:
+        """Return one row of the summary; raise KeyError for a metric that is not there."""
+        row = self.summary.filter(pl.col("metric") == metric)
+        if row.is_empty():
+            raise KeyError(metric)
+        return Estimate(*row.select("value", "low", "high").row(0))
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the run as a directory and return its path.
+
+        It is written aside and renamed, so that nothing unfinished ever bears its name. Raise ResultsError
+        where something is there already or the place cannot be written.
+        """
+        path = Path(folder)
+        with writing_aside(path) as aside:
+            self.write_into(aside)
+        return path
+
+    def write_into(self, aside: Path) -> None:
+        """Write the files of a run into an existing directory."""
+        manifest = {
+            **self.as_json(),
+            "resolved_scenario": self.scenario.as_dict(),
+            "written": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "versions": {name: version(name) for name in ("interceptsim", "simpy", "numpy", "polars", "numba")},
+            "machine": {
+                "python": platform.python_version(),
+                "system": platform.system(),
+                "processor": platform.machine(),
+                "cores": os.cpu_count(),
+            },
+        }
+        self.summary.write_parquet(aside / "summary.parquet")
+        self.daily.write_parquet(aside / "daily.parquet")
+        if self.decisions is not None and not (aside / "decisions.parquet").exists():
+            self.decisions.write_parquet(aside / "decisions.parquet")
+        if self.truth is not None:
+            self.truth.write_parquet(aside / "truth.parquet")
+        (aside / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False), "utf-8")
+
+
+@contextlib.contextmanager
+def writing_aside(path: Path) -> Iterator[Path]:
+    """Give a new directory beside `path` that takes its name when the block ends well, and goes otherwise."""
+    if path.exists():
+        raise ResultsError(f"{path}: something is there already; choose another directory")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        aside.mkdir(parents=True)
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be written: {error.strerror}") from None
+    try:
+        yield aside
+        aside.rename(path)
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def open_run(folder: str | Path) -> RunResult:
+    """Return the run that `RunResult.save` or `interceptsim run --out` wrote.
+
+    Raise ResultsError where the directory is none or is damaged.
+    """
+    path = Path(folder)
+    try:
+        manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+        frames = {
+            name: pl.read_parquet(path / f"{name}.parquet") if (path / f"{name}.parquet").exists() else None
+            for name in ("summary", "daily", "decisions", "truth")
+        }
+        summary, daily = frames["summary"], frames["daily"]
+        if summary is None or daily is None:
+            raise ResultsError(f"{path}: not a whole run: summary.parquet or daily.parquet is missing")
+        return RunResult(
+            scenario=_validate(manifest["resolved_scenario"], str(path / "manifest.json")),
+            summary=summary,
+            daily=daily,
+            decisions=frames["decisions"],
+            truth=frames["truth"],
+            targets=tuple(Target(**target) for target in manifest["targets"]),
+            slice_us=round(manifest["slice_s"] * 1e6),
+            **{
+                name: manifest[name]
+                for name in (
+                    "seed",
+                    "scale",
+                    "days",
+                    "threads",
+                    "engine",
+                    "attempts",
+                    "metrics",
+                    "wall_s",
+                    "compile_s",
+                    "peak_rss_bytes",
+                    "digest",
+                )
+            },
+        )
+    except FileNotFoundError:
+        raise ResultsError(f"{path}: not a run: there is no manifest.json") from None
+    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError, ConfigurationError) as error:
+        raise ResultsError(f"{path}: damaged run: {error}") from None

@@ -1,0 +1,232 @@
+"""The columnar engine: a scenario and a seed in, a `RunResult` out.
+
+SimPy's clock is the control plane's; the traffic advances slice by slice. In each slice the data plane first
+decides every attempt, then the control plane lives through the same time and receives what came of them.
+What control changes must lie at or beyond the end of the slice; a slice is never longer than the least delay
+of such a change, so nothing depends on how long it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from interceptsim.attempts import NOT_MADE
+from interceptsim.control import ControlPlane
+from interceptsim.dataplane import BATCH_ROWS, DataPlane
+from interceptsim.errors import ConfigurationError
+from interceptsim.results import Recorder, RunResult, digest_of
+from interceptsim.scenario import MIN_SLICE_US, Scenario
+from interceptsim.traffic.population import FOLDS
+from interceptsim.units import DAY_US, YEAR_DAYS, format_duration
+from interceptsim.world import Accounts, World, column_of
+
+__all__ = ["Progress", "Record", "recorded_bytes", "run"]
+
+Record = Literal["none", "sample", "all"]
+
+_ROW_BYTES = 48  # a recorded attempt in Parquet, as measured on china-2025
+
+Progress = Callable[[int, int, int], None]
+"""Called after each simulated day with days done, days in all, and attempts decided so far."""
+
+
+def run(
+    scenario: Scenario,
+    *,
+    seed: int = 1,
+    scale: int = 1000,
+    days: int | None = None,
+    threads: int | None = None,
+    slice_us: int | None = None,
+    record: Record = "none",
+    progress: Progress | None = None,
+    batch_rows: int = BATCH_ROWS,
+    record_folder: Path | None = None,
+) -> RunResult:
+    """Run a scenario and return what it found.
+
+    `scale` N simulates one line and one subscriber in N; `days` counts only so many days of the period;
+    `threads` defaults to the cores that are there. `slice_us` (default: the scenario's least posting delay)
+    and `batch_rows` change nothing but the speed. `record` keeps no attempt, those of every fiftieth line,
+    or all; with `record_folder` they are written there as they come.
+
+    Raise ConfigurationError for an argument out of range.
+    """
+    period = scenario.period
+    counted_days = period.days if days is None else days
+    slice_us = scenario.slice_us if slice_us is None else slice_us
+    threads = len(os.sched_getaffinity(0)) if threads is None else threads
+    _check_range("seed", seed, 0, 2**64 - 1)
+    _check_range("scale", scale, 1, 1_000_000)
+    _check_range("days", counted_days, 1, period.days)
+    _check_range("threads", threads, 1, 64)
+    longest = scenario.lookahead_us or DAY_US
+    if not MIN_SLICE_US <= slice_us <= longest:
+        wanted = f"{format_duration(MIN_SLICE_US)} to {format_duration(longest)}, the least delay of a list"
+        raise ConfigurationError("slice", f"wanted {wanted}", given=format_duration(slice_us))
+    compile_s = _compile()
+    started = time.perf_counter()
+    world = World(scenario, seed, scale, counted_days)
+    recorder = _recorder(record, world, record_folder)
+    plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None)
+    control = ControlPlane(scenario, world.key, plane)
+    by_day: list[NDArray[np.int64]] = []
+    warm_up = scenario.period.warm_up_days
+    decided_before = 0
+    try:
+        for day in range(warm_up + counted_days):
+            if day == warm_up:
+                decided_before = _made(plane.totals())
+                plane.begin_counting()
+                control.begin_counting()
+                if recorder:
+                    recorder.counting = True
+            for edge in _edges(day * DAY_US, slice_us):
+                control.receive(plane.advance(edge))
+                control.run_until(edge)
+            counts = plane.take_day()
+            if day >= warm_up:
+                by_day.append(counts)
+                if recorder:
+                    recorder.end_day()
+            if progress:
+                before = decided_before if day >= warm_up else 0
+                progress(day + 1, warm_up + counted_days, before + _made(plane.totals()))
+    finally:
+        plane.close()
+    totals = plane.totals()
+    daily = np.array(by_day, np.int64)
+    metrics = world.metrics(totals, control.handed_over, control.listed)
+    recorded = recorder.finish() if recorder else None
+    truth = pl.DataFrame(vars(world.population.truth())) if recorder else None
+    return RunResult(
+        scenario=scenario,
+        seed=seed,
+        scale=scale,
+        days=counted_days,
+        slice_us=slice_us,
+        threads=threads,
+        engine="columnar",
+        attempts=decided_before + _made(totals),
+        metrics=metrics,
+        targets=world.targets(totals),
+        summary=world.summary(totals),
+        daily=world.daily_frame(daily),
+        decisions=recorded if isinstance(recorded, pl.DataFrame) else None,
+        truth=truth,
+        wall_s=time.perf_counter() - started,
+        compile_s=compile_s,
+        peak_rss_bytes=peak_rss_bytes(),
+        digest=digest_of(metrics, [daily, totals.folds, totals.rules]),
+    )
+
+
+def _check_range(name: str, given: int, low: int, high: int) -> None:
+    if not low <= given <= high:
+        raise ConfigurationError(name, f"wanted a whole number from {low} to {high}", given=given)
+
+
+def recorded_bytes(scenario: Scenario, scale: int, days: int | None, record: str, folder: Path) -> int:
+    """Return about how many bytes a record will take on disk; refuse one that would not fit into `folder`."""
+    period = scenario.period
+    year = scenario.traffic.voice.latent + scenario.traffic.sms.latent
+    rows = year / YEAR_DAYS * (period.days if days is None else days) / scale
+    size = round(rows * _ROW_BYTES / (FOLDS if record == "sample" else 1))
+    free = shutil.disk_usage(folder).free
+    if 2 * size > free:  # the parts and the whole stand side by side for a moment
+        raise ConfigurationError(
+            "--record",
+            f"would take about {2 * size / 1e9:.3g} GB while writing; {free / 1e9:.3g} GB are free",
+        )
+    return size
+
+
+def peak_rss_bytes() -> int:
+    """Return the most memory this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _edges(from_us: int, slice_us: int) -> Iterator[int]:
+    """Yield the ends of the slices of one local day, which cuts them at midnight."""
+    end = from_us + DAY_US
+    edge = from_us
+    while edge < end:
+        edge = min(edge + slice_us, end)
+        yield edge
+
+
+def _made(accounts: Accounts) -> int:
+    """Return how many attempts were made."""
+    return int(accounts.folds.sum() - accounts.folds[:, :, column_of(0, NOT_MADE)].sum())
+
+
+def _recorder(record: Record, world: World, folder: Path | None) -> Recorder | None:
+    if record == "none":
+        return None
+    keep = world.population.lines["fold"] == 0 if record == "sample" else None
+    return Recorder(world.core.rules, folder, keep)
+
+
+@functools.cache
+def _compile() -> float:
+    """Compile the kernels, or load them from the cache, by a run of one tiny day; return the seconds."""
+    started = time.perf_counter()
+    scenario = Scenario.model_validate(_tiny_scenario())
+    world = World(scenario, 0, 1, 1)
+    plane = DataPlane(world, 1, 64)
+    control = ControlPlane(scenario, world.key, plane)
+    for edge in _edges(0, scenario.slice_us):
+        control.receive(plane.advance(edge))
+        control.run_until(edge)
+    return time.perf_counter() - started
+
+
+def _tiny_scenario() -> dict[str, object]:
+    """Return the tables of a scenario of a few lines that passes through every kernel."""
+    line = {
+        "hub": "h",
+        "channel": "voice",
+        "entry": "mobile-access",
+        "share": 0.5,
+        "profile": "p",
+        "attempts_per_day": 50,
+        "rate_sigma": 0.5,
+        "number_life": {"mean": "2h"},
+        "notice": {"median": "1h", "sigma": 0.5},
+        "resupply": "1h",
+    }
+    rules: list[dict[str, object]] = [
+        {"kind": "allow-listed-numbers", "numbers": ["12381"]},
+        {"kind": "reject-listed-numbers", "delay": "1h"},
+        {"kind": "reject-spoofed-origin"},
+        {"kind": "limit-attempts", "per_day": {"critical": 5}},
+        {"kind": "score-text", "threshold": 0.5},
+    ]
+    return {
+        "name": "compile",
+        "title": "a few lines",
+        "period": {"start": "2025-01-01", "end": "2025-01-01", "warm_up": "0d"},
+        "population": {"subscribers": 1000, "carriers": [{"id": "c", "share": 1.0}]},
+        "hubs": [{"id": "h", "place": "h", "country_code": 1, "fraud_types": {"t": 1.0}}],
+        "police": {"voice_complaint_ratio": 0.5, "sms_complaint_ratio": 0.5, "delay": "1h"},
+        "policies": rules,
+        "traffic": {
+            "voice": {"latent": "100/day"},
+            "sms": {"latent": "0/day"},
+            "profiles": [{"id": "p", "hours": [1] * 24}],
+            "lines": [{**line, "id": "a"}, {**line, "id": "b", "cli": "neighbour"}],
+        },
+    }

@@ -1,0 +1,1 @@
+"""Who calls: hubs and line groups (`model`), the table of lines (`population`), their attempts (`kernels`)."""

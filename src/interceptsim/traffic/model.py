@@ -1,0 +1,151 @@
+"""The parameters of the supply of fraud: hubs, groups of lines, hours, and how much there is of each channel.
+
+A line is a place to call from: a dialler port, a SIM slot, an A2P account. Lines of a group are alike but
+for their rate. What a line presents is a number; when the number dies the line falls silent until its
+replacement is active.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from interceptsim.numbering import parse_number
+from interceptsim.units import DAY_US, Count, Delay, Ratio, Volume
+
+__all__ = ["ChannelVolume", "CliPolicy", "Hub", "LineGroup", "Profile", "TextScores", "Traffic"]
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
+CliPolicy = Literal["own", "fixed", "random", "neighbour"]
+Channel = Literal["voice", "sms"]
+Entry = Literal["international-gateway", "domestic-interconnect", "mobile-access", "a2p-account"]
+Weight = Annotated[int, Field(ge=0, le=1000)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Profile(_Part):
+    """Activity over the week: weight of an hour = `hours[hour of day] * days[day of week]`, local time.
+
+    `hours` are 24 whole numbers from midnight, `days` 7 from Monday; only their proportions matter.
+    """
+
+    id: Name
+    hours: Annotated[tuple[Weight, ...], Field(min_length=24, max_length=24)]
+    days: Annotated[tuple[Weight, ...], Field(min_length=7, max_length=7)] = (1, 1, 1, 1, 1, 1, 1)
+
+    @model_validator(mode="after")
+    def _not_silent(self) -> Self:
+        if not any(self.hours) or not any(self.days):
+            raise ValueError("a profile needs an hour and a day that are not silent")
+        return self
+
+
+class Hub(_Part):
+    """A place that fraud is run from.
+
+    `place` is its name, `country_code` the prefix of numbers it owns abroad, `fraud_types` the shares of
+    its lines by fraud type, which sum to 1.
+    """
+
+    id: Name
+    place: str
+    country_code: Annotated[int, Field(ge=1, le=999)]
+    fraud_types: dict[Name, Ratio]
+
+    @field_validator("fraud_types")
+    @classmethod
+    def _whole(cls, shares: dict[str, float]) -> dict[str, float]:
+        if abs(sum(shares.values()) - 1) > 1e-6:
+            raise ValueError(f"the shares of fraud types sum to {sum(shares.values()):.6g}, not to 1")
+        return shares
+
+
+class TextScores(_Part):
+    """How a text scorer rates a group's messages, 1.0 being surely fraud.
+
+    A template's score is normal with `mean` and `deviation`; each message differs from its template by up
+    to `jitter` either way. A number uses one of `templates` templates of its campaign for life.
+    """
+
+    mean: Annotated[float, Field(ge=-1, le=2)]
+    deviation: Annotated[float, Field(ge=0, le=1)]
+    jitter: Annotated[float, Field(ge=0, le=1)]
+    templates: Count = 200
+
+
+class LineGroup(_Part):
+    """Lines that are alike: where they enter, what they present, how much they try, how long a number lasts.
+
+    `share` is the group's part of its channel's latent volume; `attempts_per_day` a line's mean, around
+    which lines differ by a lognormal factor of mean 1 and shape `rate_sigma`. `number_life` is how long a
+    number is used if nothing stops it; `notice` how long after its listing the line goes on with it;
+    `resupply` how long the line then waits for another number.
+    """
+
+    id: Name
+    hub: Name
+    channel: Channel
+    entry: Entry
+    cli: CliPolicy = "own"
+    presents: str | None = None
+    roaming: bool = False
+    share: Ratio
+    profile: Name
+    attempts_per_day: Annotated[float, Field(gt=0, le=1e6)]
+    rate_sigma: Annotated[float, Field(ge=0, le=3)] = 0.0
+    number_life: Delay
+    notice: Delay
+    resupply: Delay
+    text: TextScores | None = None
+
+    @field_validator("presents")
+    @classmethod
+    def _is_number(cls, presents: str | None) -> str | None:
+        if presents is not None:
+            parse_number(presents)
+        return presents
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.cli == "fixed") != (self.presents is not None):
+            raise ValueError("'presents' names the number of cli = 'fixed', and only of that")
+        if (self.channel == "sms") != (self.text is not None):
+            raise ValueError("messages need 'text' scores, calls have none")
+        if self.entry == "a2p-account" and (self.channel != "sms" or self.cli != "own"):
+            raise ValueError("an A2P account sends messages (channel = 'sms') under its own sender code")
+        if self.number_life.mean_us < DAY_US / 24:
+            raise ValueError("a number lives at least 1h in the mean")
+        return self
+
+
+class ChannelVolume(_Part):
+    """How many attempts fraudsters would make on a channel if no line ever fell silent."""
+
+    latent: Volume
+
+
+class Traffic(_Part):
+    """All fraud traffic: latent volumes by channel, the groups of lines they come from, hours of activity."""
+
+    voice: ChannelVolume
+    sms: ChannelVolume
+    profiles: Annotated[tuple[Profile, ...], Field(min_length=1, max_length=64)]
+    lines: Annotated[tuple[LineGroup, ...], Field(min_length=1, max_length=500)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for what, ids in (("profiles", [p.id for p in self.profiles]), ("lines", [g.id for g in self.lines])):
+            twice = [name for name, n in Counter(ids).items() if n > 1]
+            if twice:
+                raise ValueError(f"{what}: id {twice[0]!r} is used twice")
+        for channel in ("voice", "sms"):
+            volume = getattr(self, channel).latent
+            total = sum(g.share for g in self.lines if g.channel == channel)
+            if volume > 0 and abs(total - 1) > 1e-6:
+                raise ValueError(f"the shares of the {channel} line groups sum to {total:.6g}, not to 1")
+        return self
