@@ -205,11 +205,12 @@ class DataPlane:
         record: Callable[[Rows, int], None] | None = None,
     ) -> None:
         self._population = population = world.population
+        self._lines = population.lines.copy()  # they live; the world may start another run
         self._core = core = world.core
         self._key = world.key
         self._epoch_us = world.epoch_us
         self._supply = (
-            population.lines,
+            self._lines,
             population.groups,
             world.key,
             world.calendar.reached,
@@ -246,7 +247,7 @@ class DataPlane:
             complaints = [batch for job in jobs for batch in job.result()]
         else:
             complaints = self._work(self._workers[0], until_us, itertools.count())
-        if self._population.shared_from < len(self._population.lines):
+        if self._population.shared_from < len(self._lines):
             self._advance_shared(until_us)
         self.decided_us = until_us
         found = np.concatenate(complaints) if complaints else np.zeros(0, COMPLAINT)
@@ -290,12 +291,12 @@ class DataPlane:
             self._index.clear()
             self._index_day = day
         rows, a = self._shared_rows, self._workers[0].accounts
-        cursor, stop = self._population.shared_from, len(self._population.lines)
-        before = self._population.lines[cursor:].copy()
+        cursor, stop = self._population.shared_from, len(self._lines)
+        before = self._lines[cursor:].copy()
         daily, folds = a.daily[:, 0].copy(), a.folds[:, :, 0].copy()
         n, cursor = generate(*self._supply, until_us, cursor, stop, rows, a.daily, a.folds)
         while cursor < stop:  # all of the slice must be in hand to be put in order: start over with more room
-            self._population.lines[self._population.shared_from :] = before
+            self._lines[self._population.shared_from :] = before
             a.daily[:, 0], a.folds[:, :, 0] = daily, folds
             rows = self._shared_rows = empty_rows(2 * len(rows.time_us))
             n, cursor = generate(*self._supply, until_us, self._population.shared_from, stop, rows, a.daily, a.folds)
@@ -307,7 +308,7 @@ class DataPlane:
         self._index.find(rows, n)
         decide(self._core.ops, self._core.pool, rows, n, self._index.state)
         account(
-            self._population.lines,
+            self._lines,
             self._population.groups,
             self._key,
             self._epoch_us,
@@ -334,6 +335,9 @@ class DataPlane:
     ) -> None:
         """List the numbers (line, generation) for a rule from given times on, in us from the start of the run.
 
+        They are numbers that have presented themselves, since nobody knows of others; one that its line has
+        given up meanwhile is passed over.
+
         Raise LookaheadError where a time lies before `decided_us`.
         """
         if len(line) == 0:
@@ -341,7 +345,7 @@ class DataPlane:
         if from_us.min() < self.decided_us:
             raise LookaheadError(f"policies.{policy_id}", int(from_us.min()), self.decided_us)
         word = self._core.first_word[policy_id]
-        _list_numbers(self._population.lines, self._state, word, line, generation, from_us, self._epoch_us)
+        _list_numbers(self._lines, self._state, word, line, generation, from_us, self._epoch_us)
 
     def take_day(self) -> NDArray[np.int64]:
         """Return the counts since the last call, int64 (cells, columns), and begin again from zero."""

@@ -86,19 +86,29 @@ class Replicates:
     left_out: NDArray[np.float64]
 
     @classmethod
-    def of(cls, counted: NDArray[np.int64], base: NDArray[np.int64], expected: NDArray[np.float64]) -> Replicates:
+    def of(
+        cls,
+        counted: NDArray[np.int64],
+        base: NDArray[np.int64],
+        expected: NDArray[np.float64],
+        strata: NDArray[np.float64],
+    ) -> Replicates:
         """Estimate a total from counts by fold and line group (int64, folds x groups).
 
-        Each line group contributes the ratio of what was counted to `base`, both summed over its lines, times
-        the `expected` base of the full-size world, which is known: so the luck of the draw in how many
-        attempts the lines make, and of which groups, cancels. A fold that holds all there is of a line group
-        leaves that group's ratio as it is.
+        `strata` (float64, groups x strata) sums groups to strata, by their weights. Each stratum contributes
+        the ratio of what was counted to `base`, both over all its lines, times the `expected` base of the
+        full-size world (float64, groups), which is known: so the luck of the draw in how many attempts the
+        lines make, and in which stratum, cancels. A fold that holds all there is of a stratum leaves that
+        stratum's ratio as it is.
         """
-        x, y = counted.sum(axis=0), base.sum(axis=0)
+        counted_in, base_in = counted @ strata, base @ strata
+        x, y = counted_in.sum(axis=0), base_in.sum(axis=0)
         ratio = np.divide(x, y, out=np.zeros(len(y)), where=y > 0)
-        rest = y - base
-        left = np.divide(x - counted, rest, out=np.broadcast_to(ratio, rest.shape).copy(), where=rest > 0)
-        return cls(float(ratio @ expected), left @ expected)
+        rest = y - base_in
+        whole = np.broadcast_to(ratio, rest.shape).copy()
+        left = np.divide(x - counted_in, rest, out=whole, where=rest > 1e-9 * y)
+        totals = expected @ (strata > 0)
+        return cls(float(ratio @ totals), left @ totals)
 
     def over(self, other: Replicates) -> Replicates:
         """Return the ratio of two estimates."""

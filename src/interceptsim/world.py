@@ -35,6 +35,8 @@ __all__ = ["Accounts", "World", "column_of"]
 
 EPOCH = dt.date(1970, 1, 1)
 
+_STRATUM_LINES = 20
+
 
 def column_of(reason: int, outcome: int) -> int:
     """Return the column of the accounts for a reason (0 none, else position of the rule) and an outcome."""
@@ -94,12 +96,32 @@ class World:
         self.core: FilterCore = compile_filter(scenario.policies)
         self.channel = np.array([CHANNELS.index(g.channel) for g in self.population.names])
         self.expected = self._expected_latent()
+        self.strata = self._strata()
 
     def _expected_latent(self) -> NDArray[np.float64]:
         """Return the latent attempts expected of each group of the full-size world over the counted days."""
         profile = self.population.groups["profile"]
         mean_days = [self.calendar.mean_days(int(p), self.from_hour, self.to_hour) for p in profile]
         return self.population.per_day * np.array(mean_days)
+
+    def _strata(self) -> NDArray[np.float64]:
+        """Return how groups are summed for estimates, float64 (groups, strata), by their weights.
+
+        A group is a stratum of its own; those of few lines are put together with others of their channel that
+        present numbers alike, since a ratio over a handful of unequal lines is biased.
+        """
+        alike: dict[tuple[object, ...], list[int]] = {}
+        for g, spec in enumerate(self.population.names):
+            enough = self.population.kept_lines[g] >= _STRATUM_LINES
+            alike.setdefault((g,) if enough else (spec.channel, spec.cli == "own"), []).append(g)
+        strata = np.zeros((len(self.channel), len(alike)))
+        for column, members in enumerate(alike.values()):
+            strata[members, column] = self.population.weights[members]
+        return strata
+
+    def _full_lines(self, channel: int) -> NDArray[np.float64]:
+        """Return the full-size world's lines of each group of a channel."""
+        return np.where(self.channel == channel, self.population.full_lines, 0.0)
 
     def carriers(self) -> NDArray[np.uint8]:
         """Return the carrier code of each value of a byte of a called number's hash (uint8, 256)."""
@@ -159,7 +181,7 @@ class World:
     def _replicates(self, totals: Accounts, channel: int, counted: NDArray[np.int64]) -> Replicates:
         """Estimate a full-size total of a channel from counts by fold and group, int64 (FOLDS, groups)."""
         latent = totals.folds.sum(axis=2)
-        return Replicates.of(counted, latent, np.where(self.channel == channel, self.expected, 0.0))
+        return Replicates.of(counted, latent, np.where(self.channel == channel, self.expected, 0.0), self.strata)
 
     def estimates(self, totals: Accounts) -> Iterator[tuple[str, Estimate, str, str]]:
         """Yield (metric, estimate, unit, status) for the full-size world.
@@ -177,8 +199,8 @@ class World:
                 metric: self._replicates(totals, channel, totals.folds[:, :, columns].sum(axis=2))
                 for metric, columns in self._columns(channel).items()
             }
-            latent = totals.folds.sum(axis=2) * (self.channel == channel)
-            drawn = Replicates.of(latent, lines, self.population.full_lines).estimate(n, whole)
+            latent = totals.folds.sum(axis=2)
+            drawn = Replicates.of(latent, lines, self._full_lines(channel), self.strata).estimate(n, whole)
             reach = (drawn.high - drawn.value) or whole
             yield f"{name}.latent", Estimate(whole, max(whole - reach, 0.0), whole + reach), unit, "expected"
             del found[f"{name}.latent"]
@@ -193,7 +215,7 @@ class World:
                 "assumed" if name in fitted else status,
             )
             for metric, counted in (("numbers", totals.numbers), ("complaints", totals.complaints)):
-                replicates = self._replicates(totals, channel, counted)
+                replicates = Replicates.of(counted, lines, self._full_lines(channel), self.strata)
                 yield f"{name}.{metric}", replicates.estimate(n, whole), "numbers", status
 
     def summary(self, totals: Accounts) -> pl.DataFrame:

@@ -75,7 +75,7 @@ class TextScores(_Part):
     mean: Annotated[float, Field(ge=-1, le=2)]
     deviation: Annotated[float, Field(ge=0, le=1)]
     jitter: Annotated[float, Field(ge=0, le=1)]
-    templates: Count = 200
+    templates: Count = 5000
 
 
 class LineGroup(_Part):

@@ -1,0 +1,5 @@
+"""Lets `python -m interceptsim` do what the command does."""
+
+from interceptsim.cli import main
+
+main()

@@ -1,0 +1,98 @@
+"""The data plane: what is posted must lie ahead, and takes effect at its microsecond."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from interceptsim.attempts import Rows
+from interceptsim.dataplane import DataPlane
+from interceptsim.errors import LookaheadError
+from interceptsim.scenario import Scenario
+from interceptsim.units import DAY_US, HOUR_US
+from interceptsim.world import World
+
+
+@pytest.fixture
+def world(minimal: Scenario) -> World:
+    changes = {
+        "period.warm_up": "0d",
+        "policies.limit-attempts.enabled": False,
+        "traffic.sms.latent": "0/year",
+        "police.voice_complaint_ratio": 0.0,
+        "traffic.lines.calls.number_life": "3000d",
+    }
+    return World(minimal.replace(changes), 1, 10_000, 2)
+
+
+def post(plane: DataPlane, line: int, generation: int, from_us: int) -> None:
+    plane.post_listing("reject-listed-numbers", np.array([line]), np.array([generation]), np.array([from_us], np.int64))
+
+
+def decided(world: World, posts: dict[int, int], edges: list[int], generation: int = 0) -> dict[int, list[bool]]:
+    """Run to the edges, posting {line: from_us} after the first; return by line whether each was intercepted."""
+    found: dict[int, list[tuple[int, bool]]] = {}
+
+    def record(rows: Rows, n: int) -> None:
+        for r in range(n):
+            found.setdefault(int(rows.line[r]), []).append((int(rows.time_us[r]) - world.epoch_us, rows.code[r] == 2))
+
+    plane = DataPlane(world, record=record)
+    for n, edge in enumerate(edges):
+        plane.advance(edge)
+        if n == 0:
+            for line, from_us in posts.items():
+                post(plane, line, generation, from_us)
+    return {line: [bool(hit) for _, hit in sorted(rows)] for line, rows in found.items()} | {
+        -1 - line: [t for t, _ in sorted(rows)] for line, rows in found.items()
+    }
+
+
+def test_a_listing_before_the_decided_edge_is_refused_and_at_the_edge_is_not(world: World) -> None:
+    plane = DataPlane(world)
+    plane.advance(HOUR_US)
+    post(plane, 0, 0, HOUR_US)
+    with pytest.raises(LookaheadError) as refused:
+        post(plane, 0, 0, HOUR_US - 1)
+    assert (refused.value.effect_us, refused.value.decided_us) == (HOUR_US - 1, HOUR_US)
+
+
+def test_a_listing_holds_from_its_very_microsecond(world: World) -> None:
+    times = decided(world, {}, [DAY_US])[-1]
+    at = times[5]
+    assert decided(world, {0: at}, [at - 1, DAY_US])[0] == [t >= at for t in times]
+    assert decided(world, {0: at + 1}, [at - 1, DAY_US])[0] == [t > at for t in times]
+
+
+def test_a_listing_of_a_number_that_the_line_has_no_longer_is_ignored(world: World) -> None:
+    hits = decided(world, {0: 10 * HOUR_US}, [10 * HOUR_US, DAY_US], generation=1)[0]
+    assert len(hits) > 10
+    assert not any(hits)
+
+
+def test_a_listed_number_is_given_up_after_the_notice(minimal: Scenario) -> None:
+    changes = {
+        "period.warm_up": "0d",
+        "policies.limit-attempts.enabled": False,
+        "traffic.sms.latent": "0/year",
+        "police.voice_complaint_ratio": 0.0,
+        "traffic.lines.calls.number_life": "3000d",
+        "traffic.lines.calls.notice": "2h",
+        "traffic.lines.calls.resupply": "1h",
+    }
+    world = World(minimal.replace(changes), 1, 10_000, 2)
+    listed = 10 * HOUR_US
+    found = decided(world, {0: listed}, [listed - 1, DAY_US])
+    for hit, t in zip(found[0], found[-1], strict=True):
+        assert hit == (listed <= t < listed + 2 * HOUR_US)
+        assert not listed + 2 * HOUR_US <= t < listed + 3 * HOUR_US
+
+
+def test_only_the_first_complaint_of_a_number_is_given(minimal: Scenario) -> None:
+    changes = {"period.warm_up": "0d", "police.voice_complaint_ratio": 1.0, "police.sms_complaint_ratio": 1.0}
+    world = World(minimal.replace(changes), 1, 10_000, 2)
+    plane = DataPlane(world, batch_rows=8)
+    complaints = np.concatenate([plane.advance(edge) for edge in range(HOUR_US, 2 * DAY_US, HOUR_US)])
+    keys = list(zip(complaints["line"].tolist(), complaints["generation"].tolist(), strict=True))
+    assert len(keys) == len(set(keys)) > 10
+    assert (np.diff(complaints["time_us"]) > 0).all()

@@ -1,0 +1,154 @@
+"""The ledger: reported figures as they were reported, and parameters that all have a source and a place."""
+
+import tomllib
+
+import pytest
+from pydantic import ValidationError
+
+from interceptsim.errors import ConfigurationError
+from interceptsim.ledger import figure, figures, parameters, shipped, shipped_names
+from interceptsim.scenario import load
+
+STATUSES = {"reported", "measured", "derived", "assumed"}
+
+
+def entries_of(name):
+    return tomllib.loads(shipped("seeds", f"{name}.toml").read_text(encoding="utf-8"))[name]
+
+
+@pytest.mark.parametrize(
+    ("figure_id", "value", "unit"),
+    [
+        ("calls_intercepted_2025", 3.6e9, "calls"),
+        ("sms_blocked_2025", 3.3e9, "messages"),
+        ("funds_frozen_2025", 217.07e9, "yuan"),
+        ("funds_frozen_2025_alt", 21.707e6, "yuan"),
+        ("visits_2025", 6.747e6, "person-visits"),
+        ("cases_cracked_2025", 258_000, "cases"),
+        ("suspects_repatriated_2025", 57_000, "persons"),
+        ("key_suspects_2025", 542, "persons"),
+        ("calls_intercepted_2023", 2.75e9, "calls"),
+        ("sms_blocked_2023", 2.28e9, "messages"),
+        ("people_dissuaded_2023", 13.89e6, "person-visits"),
+        ("sites_terminated_2023", 6e6, "sites"),
+        ("transfers_intercepted_2023", 328.8e9, "yuan"),
+        ("punishments_2023", 210_000, "persons"),
+        ("detentions_2023", 78_000, "persons"),
+        ("high_incidence_share", 0.8, "ratio"),
+        ("suspects_from_n_myanmar_2023", 31_000, "persons"),
+    ],
+)
+def test_a_headline_figure_stands_as_it_was_reported(figure_id, value, unit):
+    found = figure(figure_id)
+    assert (found.value, found.unit, found.status) == (value, unit, "reported")
+
+
+def test_every_figure_of_the_file_is_loaded_in_its_order():
+    written = [(entry["id"], entry["value"]) for entry in entries_of("figures")]
+    assert [(f.id, f.value) for f in figures()] == written
+    assert len({f.id for f in figures()}) == len(written) >= 25
+
+
+def test_every_figure_says_who_published_it_where():
+    for found in figures():
+        assert found.publisher
+        assert found.document.endswith(".txt")
+        assert found.published >= (found.end or found.published)
+
+
+def test_no_figure_ends_before_it_starts():
+    assert all(f.start <= f.end for f in figures() if f.start and f.end)
+
+
+def test_a_year_of_figures_covers_its_365_days():
+    for figure_id in ("calls_intercepted_2025", "sms_blocked_2025", "funds_frozen_2025", "visits_2025"):
+        found = figure(figure_id)
+        assert (found.end - found.start).days + 1 == 365
+
+
+def test_the_window_of_2023_has_396_days():
+    found = figure("calls_intercepted_2023")
+    assert (found.end - found.start).days + 1 == 396
+
+
+def test_a_conflict_is_named_from_both_sides():
+    conflicts = {f.id: f.conflict for f in figures() if f.conflict}
+    assert conflicts["funds_frozen_2025"] == "funds_frozen_2025_alt"
+    assert all(conflicts[other] == one for one, other in conflicts.items())
+
+
+def test_both_readings_of_the_frozen_money_are_kept():
+    assert figure("funds_frozen_2025").value == 10_000 * figure("funds_frozen_2025_alt").value
+
+
+def test_an_unknown_figure_is_refused_with_the_nearest_id():
+    with pytest.raises(ConfigurationError) as caught:
+        figure("calls_intercepted_2024")
+    assert caught.value.nearest in {"calls_intercepted_2023", "calls_intercepted_2025"}
+    assert "calls_intercepted_2024" in str(caught.value)
+
+
+def test_a_figure_cannot_be_changed():
+    with pytest.raises(ValidationError, match="frozen"):
+        figure("visits_2025").value = 0
+
+
+def test_every_parameter_of_the_file_is_loaded_once():
+    written = [entry["id"] for entry in entries_of("parameters")]
+    assert [p.id for p in parameters()] == written
+    assert len(set(written)) == len(written) >= 80
+
+
+def test_every_parameter_has_a_source_and_one_of_four_statuses():
+    for parameter in parameters():
+        assert parameter.status in STATUSES
+        assert parameter.quantity.strip()
+        assert parameter.value.strip()
+        assert parameter.source.strip()
+
+
+def test_all_four_statuses_are_in_use():
+    assert {p.status for p in parameters()} == STATUSES
+
+
+def test_what_is_assumed_says_so_in_its_source_and_nothing_else_does():
+    for parameter in parameters():
+        assert (parameter.status == "assumed") == parameter.source.startswith("assumed"), parameter.id
+
+
+def test_a_range_has_two_ends():
+    assert all((p.low is None) == (p.high is None) for p in parameters())
+
+
+def values_at(at, keys):
+    """Return the values a path leads to; `*` stands for every id."""
+    if not keys:
+        return [at]
+    key, *rest = keys
+    entries = at if isinstance(at, dict) else {entry["id"]: entry for entry in at} if isinstance(at, list) else {}
+    below = list(entries.values()) if key == "*" else [entries[key]] if key in entries else []
+    return [value for entry in below for value in values_at(entry, rest)]
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return load("china-2025").as_dict()
+
+
+PATHS = sorted({path for parameter in parameters() for path in parameter.paths})
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_of_a_parameter_leads_to_a_value_of_the_scenario(path, tables):
+    assert values_at(tables, path.split("."))
+
+
+def test_the_shipped_files_are_found_by_name():
+    assert {"china-2023", "china-2025", "minimal"} <= set(shipped_names("configs"))
+    assert shipped_names("seeds") == ["figures", "parameters"]
+    assert shipped("seeds", "figures.toml").is_file()
+
+
+def test_a_folder_missing_from_the_installation_is_told():
+    with pytest.raises(ConfigurationError, match="nowhere: this folder is missing"):
+        shipped("nowhere", "a.toml")

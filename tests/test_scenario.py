@@ -1,0 +1,694 @@
+"""Scenarios: what is read from TOML, how it is changed by paths, and how each mistake is told."""
+
+import datetime as dt
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from interceptsim.errors import ConfigurationError
+from interceptsim.filtering.policies import POLICIES, ScoreText
+from interceptsim.ledger import shipped_names
+from interceptsim.scenario import (
+    MAX_SLICE_US,
+    MIN_SLICE_US,
+    Scenario,
+    load,
+    load_policies,
+    parse_setting,
+    schema,
+)
+from interceptsim.units import DAY_US, HOUR_US, MINUTE_US
+
+SHIPPED = shipped_names("configs")
+
+
+@pytest.fixture(scope="module")
+def minimal():
+    return load("minimal")
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(text, name="a.toml"):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return written
+
+
+def refusal(path):
+    """Return the error that loading a file gives."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(path)
+    return caught.value
+
+
+def refused_change(scenario, changes):
+    """Return the error that changing a scenario gives."""
+    with pytest.raises(ConfigurationError) as caught:
+        scenario.replace(changes)
+    return caught.value
+
+
+def leaves(at, path=()):
+    """Yield (path, value) of every value in plain tables, entries of lists being named by their ids."""
+    if isinstance(at, dict):
+        for key, value in at.items():
+            yield from leaves(value, (*path, key))
+    elif isinstance(at, list) and at and all(isinstance(entry, dict) for entry in at):
+        for entry in at:
+            yield from leaves(entry, (*path, entry["id"]))
+    else:
+        yield ".".join(path), at
+
+
+def values_of(scenario):
+    return dict(leaves({key: value for key, value in scenario.as_dict().items() if key != "fitted"}))
+
+
+# What is shipped
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_scenario_loads_under_its_own_name(name):
+    assert load(name).name == name
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_scenario_reads_back_from_its_tables_equal(name):
+    scenario = load(name)
+    tables = json.loads(json.dumps(scenario.as_dict()))
+    assert Scenario.model_validate(tables) == scenario
+    assert Scenario.model_validate(tables).as_dict() == tables
+
+
+def test_minimal_says_what_it_is(minimal):
+    assert minimal.period.days == 14
+    assert minimal.traffic.voice.latent == 2e9
+    assert [p.id for p in minimal.policies] == ["reject-listed-numbers", "limit-attempts", "score-text"]
+    assert minimal.police.delay.law == (2, 2 * HOUR_US, 16.0 * HOUR_US, 0.9)
+
+
+def test_a_scenario_cannot_be_changed_in_place(minimal):
+    with pytest.raises(ValidationError, match="frozen"):
+        minimal.title = "another"
+    with pytest.raises(ValidationError, match="frozen"):
+        minimal.period.end = dt.date(2025, 6, 30)
+    with pytest.raises(ValidationError, match="frozen"):
+        minimal.policies[0].enabled = False
+
+
+def test_what_china_2025_calibrates_is_in_the_ledger_with_its_period():
+    scenario = load("china-2025")
+    assert {t.figure for t in scenario.calibration} == {"calls_intercepted_2025", "sms_blocked_2025"}
+    values = values_of(scenario)
+    for target in scenario.calibration:
+        assert target.volume in values
+        assert target.strength in values
+
+
+# Period
+
+
+def test_a_year_has_365_days_and_both_ends_count():
+    assert load("china-2025").period.days == 365
+
+
+def test_china_2023_covers_396_days():
+    assert load("china-2023").period.days == 396
+
+
+def test_the_other_reading_of_2023_covers_365_days():
+    assert load("china-2023").replace({"period.end": "2023-11-30"}).period.days == 365
+
+
+def test_a_period_of_one_day_is_admitted(minimal):
+    assert minimal.replace({"period.end": "2025-06-02"}).period.days == 1
+
+
+def test_the_warm_up_is_counted_in_days_and_is_45_where_none_is_given(minimal):
+    assert minimal.period.warm_up_days == 7
+    tables = minimal.as_dict()
+    del tables["period"]["warm_up"]
+    assert Scenario.model_validate(tables).period.warm_up == 45 * DAY_US
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"period.end": "2025-06-01"}, "'end' lies before 'start'"),
+        ({"period.end": "2035-06-30"}, "at most ten years"),
+        ({"period.warm_up": "36h"}, "whole number of days"),
+        ({"period.warm_up": "401d"}, "400 at the most"),
+        ({"period.warm_up": 7}, "wanted a duration with its unit"),
+        ({"period.end": "the end"}, "date"),
+    ],
+)
+def test_a_period_that_makes_no_sense_is_refused(minimal, changes, wanted):
+    error = refused_change(minimal, changes)
+    assert wanted in str(error)
+    assert error.where.startswith("minimal: period")
+
+
+# Slice and lookahead
+
+
+def test_the_lookahead_is_the_least_delay_of_an_enabled_list(minimal):
+    assert minimal.lookahead_us == minimal.slice_us == 2 * HOUR_US
+    lists = [
+        {"kind": "reject-listed-numbers", "id": "slow", "delay": "5h"},
+        {"kind": "reject-listed-numbers", "id": "quick", "delay": {"minimum": "90min", "mean": "1d"}},
+        {"kind": "reject-listed-numbers", "id": "off", "delay": "1h", "enabled": False},
+    ]
+    changed = minimal.replace({"policies": lists})
+    assert changed.lookahead_us == 90 * MINUTE_US
+    assert [p.id for p in changed.lists] == ["slow", "quick"]
+
+
+def test_without_a_list_nothing_is_posted_and_the_slice_is_the_longest(minimal):
+    changed = minimal.replace({"policies.reject-listed-numbers.enabled": False})
+    assert changed.lookahead_us is None
+    assert changed.slice_us == MAX_SLICE_US == 6 * HOUR_US
+
+
+def test_a_long_delay_does_not_make_the_slice_longer_than_the_longest(minimal):
+    changed = minimal.replace({"policies.reject-listed-numbers.delay": "3d"})
+    assert changed.lookahead_us == 3 * DAY_US
+    assert changed.slice_us == MAX_SLICE_US
+
+
+def test_a_delay_at_the_floor_is_admitted(minimal):
+    changed = minimal.replace({"policies.reject-listed-numbers.delay": "60s"})
+    assert changed.lookahead_us == changed.slice_us == MIN_SLICE_US
+
+
+def test_a_delay_under_the_floor_is_refused(minimal):
+    error = refused_change(minimal, {"policies.reject-listed-numbers.delay": "30s"})
+    assert "is 30s; at least 1min is wanted" in str(error)
+
+
+def test_the_floor_is_of_the_minimum_and_not_of_the_mean(minimal):
+    error = refused_change(minimal, {"policies.reject-listed-numbers.delay": {"minimum": "59s", "mean": "9h"}})
+    assert "59s" in str(error)
+
+
+def test_a_delay_under_the_floor_does_not_matter_on_a_list_that_is_off(minimal):
+    off = {"policies.reject-listed-numbers.enabled": False, "policies.reject-listed-numbers.delay": "1s"}
+    assert minimal.replace(off).lookahead_us is None
+
+
+def test_a_negative_delay_is_refused_by_its_path(minimal):
+    error = refused_change(minimal, {"policies.reject-listed-numbers.delay": "-2h"})
+    assert error.where == "minimal: policies.reject-listed-numbers.delay"
+    assert error.given == "-2h"
+    assert "cannot be negative" in error.wanted
+
+
+# Paths and replace
+
+
+def test_replace_gives_a_changed_copy_and_leaves_the_scenario_as_it_was(minimal):
+    changed = minimal.replace({"policies.limit-attempts.enabled": False, "hubs.hub.place": "elsewhere"})
+    assert not changed.policies[1].enabled
+    assert changed.hubs[0].place == "elsewhere"
+    assert minimal.policies[1].enabled
+    assert minimal.replace({}) == minimal
+
+
+def test_replace_takes_values_as_they_are_written(minimal):
+    changed = minimal.replace({"police.delay.median": "12h", "traffic.voice.latent": "1e6/day"})
+    assert changed.police.delay.median == 12 * HOUR_US
+    assert changed.traffic.voice.latent == 365e6
+
+
+def test_replace_takes_whole_tables_and_policies_as_objects(minimal):
+    policy = ScoreText.model_validate({"kind": "score-text", "threshold": 0.9})
+    delay = {"minimum": "3h", "mean": "4h"}
+    assert minimal.replace({"police.delay": delay}).police.delay.law == (1, 3 * HOUR_US, 4.0 * HOUR_US, 0.0)
+    assert minimal.replace({"policies": [policy]}).policies == (policy,)
+
+
+def test_later_paths_see_what_earlier_ones_put_there(minimal):
+    changed = minimal.replace({"police.delay": {"minimum": "1h", "mean": "2h"}, "police.delay.mean": "5h"})
+    assert changed.police.delay.mean == 5 * HOUR_US
+
+
+def test_every_value_of_a_scenario_is_addressed_by_its_path(minimal):
+    values = values_of(minimal)
+    assert len(values) > 60
+    for path, value in values.items():
+        assert minimal.replace({path: value}) == minimal, path
+
+
+CHINA = load("china-2025")
+CHINA_VALUES = values_of(CHINA)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.sampled_from(sorted(CHINA_VALUES)))
+def test_a_value_put_back_by_its_path_changes_nothing(path):
+    changed = CHINA.replace({path: CHINA_VALUES[path]})
+    assert changed.model_copy(update={"fitted": CHINA.fitted}) == CHINA
+    assert changed.fitted == {name: entry for name, entry in CHINA.fitted.items() if name != path}
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.sampled_from(sorted(CHINA_VALUES)), st.integers(0, 5))
+def test_a_path_with_a_wrong_key_leads_nowhere(path, position):
+    keys = path.split(".")
+    keys[position % len(keys)] += "-zz"
+    with pytest.raises(ConfigurationError):
+        CHINA.replace({".".join(keys): CHINA_VALUES[path]})
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.one_of(
+        st.text(),
+        st.lists(st.sampled_from(["policies", "score-text", "hubs", "hub", "period", "", "0", "traffic"])).map(
+            ".".join
+        ),
+        st.sampled_from(["policies.score-text", "traffic.lines", "hubs.hub.fraud_types.dating", "name", "period"]),
+    ),
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers()), st.just({})),
+)
+def test_whatever_is_put_anywhere_fits_or_is_refused(path, value):
+    scenario = load("minimal")
+    try:
+        changed = scenario.replace({path: value})
+    except ConfigurationError:
+        return
+    assert isinstance(changed, Scenario)
+
+
+@pytest.mark.parametrize(
+    ("path", "nearest"),
+    [
+        ("policis.score-text.threshold", "policies"),
+        ("policies.score-txt.threshold", "score-text"),
+        ("traffic.lines.call.share", "calls"),
+        ("traffic.voise.latent", "voice"),
+        ("police.delay.medan", "median"),
+        ("period.warmup", "warm_up"),
+        ("policies.score-text.treshold", "threshold"),
+    ],
+)
+def test_an_unknown_key_of_a_path_is_refused_with_the_nearest(minimal, path, nearest):
+    error = refused_change(minimal, {path: 1})
+    assert error.nearest == nearest
+    assert path in str(error)
+
+
+def test_an_entry_of_a_list_is_no_value(minimal):
+    error = refused_change(minimal, {"policies.score-text": {"kind": "score-text", "threshold": 0.5}})
+    assert "wanted the path of a value" in str(error)
+
+
+def test_a_path_below_a_value_leads_nowhere(minimal):
+    error = refused_change(minimal, {"hubs.hub.place.street": "x"})
+    assert "'hubs.hub.place' is a value, not a table" in str(error)
+
+
+def test_an_error_in_an_entry_of_a_list_names_the_id_and_not_the_position(minimal):
+    error = refused_change(minimal, {"traffic.lines.messages.attempts_per_day": -1})
+    assert error.where == "minimal: traffic.lines.messages.attempts_per_day"
+    assert error.given == -1
+
+
+# What a scenario refuses
+
+
+def test_shares_of_carriers_sum_to_one(minimal):
+    error = refused_change(minimal, {"population.carriers.one.share": 0.9})
+    assert error.where == "minimal: population.carriers"
+    assert "sum to 0.9, not to 1" in str(error)
+
+
+def test_shares_of_the_lines_of_a_channel_sum_to_one(minimal):
+    error = refused_change(minimal, {"traffic.lines.calls.share": 0.5})
+    assert "shares of the voice line groups sum to 0.5, not to 1" in str(error)
+
+
+def test_shares_of_a_channel_without_volume_need_not_sum_to_one(minimal):
+    changed = minimal.replace({"traffic.voice.latent": "0/year", "traffic.lines.calls.share": 0.5})
+    assert changed.traffic.voice.latent == 0
+
+
+def test_shares_of_the_fraud_types_of_a_hub_sum_to_one(minimal):
+    error = refused_change(minimal, {"hubs.hub.fraud_types.dating": 0.5})
+    assert error.where == "minimal: hubs.hub.fraud_types"
+    assert "sum to 1.1, not to 1" in str(error)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, math.nan, "all"])
+def test_a_share_lies_from_nought_to_one(minimal, share):
+    assert refused_change(minimal, {"population.carriers.one.share": share}).where.endswith("carriers.one.share")
+
+
+@pytest.mark.parametrize(("key", "given", "nearest"), [("hub", "hob", "hub"), ("profile", "days", "day")])
+def test_an_unknown_hub_or_profile_is_refused_with_the_nearest(minimal, key, given, nearest):
+    error = refused_change(minimal, {f"traffic.lines.calls.{key}": given})
+    assert f"traffic.lines.calls.{key}: no {key} {given!r}; did you mean {nearest!r}?" in str(error)
+
+
+def test_an_unknown_kind_of_policy_is_refused_with_the_nearest(minimal):
+    error = refused_change(minimal, {"policies": [{"kind": "score-txt", "threshold": 0.5}]})
+    assert "no such policy: 'score-txt'; did you mean 'score-text'?" in str(error)
+
+
+def test_a_policy_without_a_kind_is_refused(minimal):
+    error = refused_change(minimal, {"policies": [{"threshold": 0.5}]})
+    assert error.where == "minimal: policies.0"
+    assert "wanted a table with the 'kind' of a policy" in str(error)
+
+
+def test_a_message_rule_put_on_calls_is_refused(minimal):
+    error = refused_change(minimal, {"policies.score-text.channels": ["voice"]})
+    assert error.where == "minimal: policies.score-text.channels"
+    assert "this rule works on sms, not on 'voice'" in str(error)
+
+
+def test_two_policies_do_not_share_an_id(minimal):
+    twice = [{"kind": "reject-spoofed-origin"}, {"kind": "score-text", "id": "reject-spoofed-origin", "threshold": 1}]
+    assert "id 'reject-spoofed-origin' is used twice" in str(refused_change(minimal, {"policies": twice}))
+
+
+@pytest.mark.parametrize("where", ["hubs", "traffic.lines", "traffic.profiles"])
+def test_an_id_is_used_once(minimal, where):
+    tables = minimal.as_dict()
+    for key in where.split("."):
+        tables = tables[key]
+    assert "used twice" in str(refused_change(minimal, {where: [*tables, tables[0]]}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"traffic.lines.calls.text": {"mean": 0.5, "deviation": 0.1, "jitter": 0}}, "calls have none"),
+        ({"traffic.lines.calls.cli": "fixed"}, "'presents' names the number"),
+        ({"traffic.lines.calls.presents": "95588"}, "'presents' names the number"),
+        ({"traffic.lines.calls.presents": "call me"}, "wanted a telephone number"),
+        ({"traffic.lines.calls.entry": "a2p-account"}, "an A2P account sends messages"),
+        ({"traffic.lines.calls.number_life": "30min"}, "at least 1h in the mean"),
+        ({"traffic.profiles.day.hours": [0] * 24}, "an hour and a day that are not silent"),
+        ({"traffic.profiles.day.hours": [1] * 23}, "24"),
+        ({"population.subscribers": 999}, "1000"),
+        ({"population.subscribers": 2_000_000_000}, "1990000000"),
+        ({"hubs": []}, "at least 1"),
+        ({"police.voice_complaint_ratio": 1.1}, "less than or equal to 1"),
+        ({"traffic.voice.latent": 2e9}, "wanted a volume with its period"),
+        ({"name": "A Name"}, "match pattern"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(minimal, changes, wanted):
+    assert wanted in str(refused_change(minimal, changes))
+
+
+def test_a_whole_number_of_subscribers_may_be_written_as_a_float(minimal):
+    assert minimal.replace({"population.subscribers": 1.83e9}).population.subscribers == 1_830_000_000
+    assert "integer" in str(refused_change(minimal, {"population.subscribers": 1000.5}))
+
+
+def test_a_target_of_an_unknown_figure_is_refused_with_the_nearest():
+    error = refused_change(CHINA, {"calibration.voice.figure": "calls_intercepted_2052"})
+    assert error.nearest == "calls_intercepted_2025"
+
+
+# Files
+
+
+def test_an_unknown_scenario_is_refused_with_the_nearest_and_all_that_are_shipped():
+    error = refusal("minimol")
+    assert error.nearest == "minimal"
+    assert all(name in str(error) for name in SHIPPED)
+
+
+def test_an_unknown_key_in_a_file_is_refused_with_file_path_and_nearest(write):
+    path = write('extends = "minimal"\n[police]\nvoice_complain_ratio = 0.1\n')
+    error = refusal(path)
+    assert error.where == f"{path}: police.voice_complain_ratio"
+    assert error.nearest == "voice_complaint_ratio"
+
+
+def test_a_missing_key_is_told_by_its_path(write):
+    error = refusal(write('name = "a"\n'))
+    assert error.where.endswith("a.toml: title")
+    assert "field required" in str(error)
+
+
+def test_broken_toml_is_told_with_file_and_line(write):
+    path = write('name = "a"\ntitle = = "b"\n')
+    error = refusal(path)
+    assert error.where == str(path)
+    assert "line 2" in str(error)
+
+
+def test_a_missing_file_is_told(tmp_path):
+    error = refusal(tmp_path / "none.toml")
+    assert str(error) == f"{tmp_path / 'none.toml'}: cannot be read: No such file or directory"
+
+
+def test_a_file_that_is_a_directory_is_told(tmp_path):
+    (tmp_path / "d.toml").mkdir()
+    assert "cannot be read: Is a directory" in str(refusal(tmp_path / "d.toml"))
+
+
+def test_a_file_that_is_not_utf_8_is_told_with_the_place(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_bytes(b'name = "\xff"\n')
+    assert str(refusal(path)).startswith(f"{path}: not UTF-8 text: invalid start byte at byte 8")
+
+
+def test_a_file_without_the_usual_ending_is_read_too(write):
+    path = write('extends = "minimal"\ntitle = "b"\n', name="scenario")
+    assert load(path).title == "b"
+    assert load(str(path)).title == "b"
+
+
+# Extends
+
+
+def test_a_file_changes_single_values_of_what_it_extends(write):
+    changed = load(write('extends = "minimal"\n[police.delay]\nmedian = "3h"\n'))
+    assert changed.police.delay.law == (2, 2 * HOUR_US, 3.0 * HOUR_US, 0.9)
+    assert changed.extends == "minimal"
+    assert changed.hubs == load("minimal").hubs
+
+
+def test_entries_of_lists_are_merged_by_id_and_new_ones_put_last(write):
+    text = """
+        extends = "minimal"
+        [[policies]]
+        kind = "score-text"
+        threshold = 0.9
+        [[policies]]
+        kind = "reject-spoofed-origin"
+        [[traffic.lines]]
+        id = "calls"
+        attempts_per_day = 7
+    """
+    changed = load(write(text))
+    ids = ["reject-listed-numbers", "limit-attempts", "score-text", "reject-spoofed-origin"]
+    assert [p.id for p in changed.policies] == ids
+    assert changed.policies[2].threshold == 0.9
+    assert [(g.id, g.attempts_per_day) for g in changed.traffic.lines] == [("calls", 7), ("messages", 100)]
+    assert changed.traffic.lines[0].number_life == load("minimal").traffic.lines[0].number_life
+
+
+def test_lists_of_plain_values_are_replaced_whole(write):
+    hours = [1] * 24
+    changed = load(write(f'extends = "minimal"\n[[traffic.profiles]]\nid = "day"\nhours = {hours}\n'))
+    assert changed.traffic.profiles[0].hours == tuple(hours)
+
+
+def test_an_extended_file_is_found_beside_the_one_that_extends_it(write, tmp_path):
+    (tmp_path / "below").mkdir()
+    write('extends = "minimal"\ntitle = "base"\n', name="below/base.toml")
+    assert load(write('extends = "below/base.toml"\n')).title == "base"
+    assert load(write('extends = "base.toml"\nname = "top"\n', name="below/top.toml")).name == "top"
+
+
+def test_scenarios_may_extend_one_another_in_a_chain(write):
+    write('extends = "minimal"\ntitle = "one"\n[police]\nsms_complaint_ratio = 0.5\n', name="one.toml")
+    write('extends = "one.toml"\ntitle = "two"\n', name="two.toml")
+    changed = load(write('extends = "two.toml"\nname = "three"\n', name="three.toml"))
+    assert (changed.name, changed.title, changed.police.sms_complaint_ratio) == ("three", "two", 0.5)
+
+
+def test_a_file_that_extends_itself_is_refused(write):
+    assert str(refusal(write('extends = "a.toml"\n'))).endswith("a.toml: extends itself")
+    write('extends = "c.toml"\n', name="b.toml")
+    assert "extends itself" in str(refusal(write('extends = "b.toml"\n', name="c.toml")))
+
+
+def test_what_is_extended_must_be_there(write):
+    assert refusal(write('extends = "minimol"\n')).nearest == "minimal"
+    assert "none.toml: cannot be read" in str(refusal(write('extends = "none.toml"\n')))
+    assert refusal(write("extends = 3\n")).given == 3
+
+
+def test_china_2023_is_china_2025_with_its_own_period_and_figures():
+    scenario = load("china-2023")
+    assert scenario.extends == "china-2025"
+    assert (scenario.hubs, scenario.traffic.lines, scenario.population) == (
+        CHINA.hubs,
+        CHINA.traffic.lines,
+        CHINA.population,
+    )
+    assert [p.id for p in scenario.policies] == [p.id for p in CHINA.policies]
+    assert [(t.id, t.figure) for t in scenario.calibration] == [
+        ("voice", "calls_intercepted_2023"),
+        ("sms", "sms_blocked_2023"),
+    ]
+    assert [t.strength for t in scenario.calibration] == [t.strength for t in CHINA.calibration]
+
+
+# Fitted values
+
+FITTED = """
+    extends = "minimal"
+    [fitted."policies.score-text.threshold"]
+    value = 0.55
+    figure = "sms_blocked_2025"
+    under = "an interception ratio of 0.75 (assumed)"
+    [fitted."traffic.voice.latent"]
+    value = "7e8/year"
+    figure = "calls_intercepted_2025"
+    under = "an interception ratio of 0.8 (assumed)"
+"""
+
+
+def test_fitted_values_take_the_place_of_those_above(write):
+    scenario = load(write(FITTED))
+    assert scenario.policies[2].threshold == 0.55
+    assert scenario.traffic.voice.latent == 7e8
+    assert scenario.fitted["traffic.voice.latent"].figure == "calls_intercepted_2025"
+
+
+def test_a_scenario_with_fitted_values_reads_back_equal(write):
+    scenario = load(write(FITTED))
+    assert Scenario.model_validate(scenario.as_dict()) == scenario
+
+
+def test_a_fitted_value_that_is_replaced_is_fitted_no_more(write):
+    scenario = load(write(FITTED)).replace({"policies.score-text.threshold": 0.8})
+    assert scenario.policies[2].threshold == 0.8
+    assert set(scenario.fitted) == {"traffic.voice.latent"}
+    assert scenario.traffic.voice.latent == 7e8
+
+
+def test_another_value_replaced_leaves_what_is_fitted(write):
+    scenario = load(write(FITTED))
+    assert scenario.replace({"police.delay.median": "3h"}).fitted == scenario.fitted
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("traffic.voice.latnt", '"5/day"', "traffic.voice.latnt: no such key; did you mean 'latent'?"),
+        ("policies.score-txt.threshold", "0.5", "did you mean 'score-text'?"),
+        ("traffic.voice.latent", "5", "wanted a volume with its period"),
+    ],
+)
+def test_a_fitted_value_that_does_not_fit_is_refused(write, path, value, told):
+    text = f'extends = "minimal"\n[fitted."{path}"]\nvalue = {value}\nfigure = "a"\nunder = "b"\n'
+    assert told in str(refusal(write(text)))
+
+
+def test_fitted_must_be_a_table(write):
+    assert refusal(write('fitted = 3\nextends = "minimal"\n')).given == 3
+
+
+# Lists of policies and single settings
+
+
+def test_a_file_of_policies_gives_its_entries_in_order(write, minimal):
+    path = write('[[policies]]\nkind = "reject-spoofed-origin"\n[[policies]]\nkind = "score-text"\nthreshold = 0.5\n')
+    assert [p.id for p in minimal.replace({"policies": load_policies(path)}).policies] == [
+        "reject-spoofed-origin",
+        "score-text",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "policies = 3\n", 'policies = ["score-text"]\n', '[policies]\nkind = "score-text"\n']
+)
+def test_a_file_without_entries_of_policies_is_refused(write, text):
+    with pytest.raises(ConfigurationError, match=r"a\.toml: wanted \[\[policies\]\] entries"):
+        load_policies(write(text))
+
+
+def test_an_unknown_kind_in_a_file_of_policies_is_refused_with_file_and_nearest(write):
+    path = write('[[policies]]\nkind = "limit-attempt"\n')
+    with pytest.raises(ConfigurationError) as caught:
+        load_policies(path)
+    assert caught.value.where == f"{path}: policies"
+    assert caught.value.nearest == "limit-attempts"
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [
+        ("a.b=1", ("a.b", 1)),
+        ("a.b=0.5", ("a.b", 0.5)),
+        ("a.b=true", ("a.b", True)),
+        ("a.b=2h", ("a.b", "2h")),
+        ('a.b="2h"', ("a.b", "2h")),
+        ("a.b=two words", ("a.b", "two words")),
+        (" a.b = 'x=y' ", ("a.b", "x=y")),
+        ("a.b=[1, 2]", ("a.b", [1, 2])),
+        ("a.b={c = 1}", ("a.b", {"c": 1})),
+        ("a.b=2025-01-31", ("a.b", "2025-01-31")),
+        ("a.b=", ("a.b", "")),
+    ],
+)
+def test_a_setting_is_read_as_toml_or_else_as_bare_text(text, setting):
+    assert parse_setting(text) == setting
+
+
+@pytest.mark.parametrize("text", ["", "a.b", "=1", "  =1"])
+def test_a_setting_needs_a_path_and_a_value(text):
+    with pytest.raises(ConfigurationError, match="wanted PATH=VALUE") as caught:
+        parse_setting(text)
+    assert (caught.value.where, caught.value.given) == ("--set", text)
+
+
+@given(st.text(st.characters(exclude_characters="="), min_size=1).filter(str.strip), st.integers(-(2**63), 2**63))
+def test_a_setting_keeps_its_path_whatever_it_is(path, value):
+    assert parse_setting(f"{path}={value}") == (path.strip(), value)
+
+
+# JSON Schema
+
+
+@pytest.fixture(scope="module")
+def json_schema():
+    return json.loads(schema())
+
+
+def every_table(at):
+    if isinstance(at, dict):
+        yield at
+    for value in at.values() if isinstance(at, dict) else at if isinstance(at, list) else ():
+        yield from every_table(value)
+
+
+def test_the_schema_is_json_and_names_every_key_of_a_scenario(json_schema):
+    assert list(json_schema["properties"]) == list(Scenario.model_fields)
+    assert json_schema["additionalProperties"] is False
+
+
+def test_the_schema_lists_every_kind_of_policy_in_order(json_schema):
+    offered = json_schema["properties"]["policies"]["items"]["oneOf"]
+    assert [policy["properties"]["kind"]["const"] for policy in offered] == list(POLICIES)
+
+
+def test_every_reference_of_the_schema_leads_somewhere(json_schema):
+    references = {table["$ref"] for table in every_table(json_schema) if "$ref" in table}
+    assert len(references) > 5
+    assert {reference.removeprefix("#/$defs/") for reference in references} <= set(json_schema["$defs"])

@@ -1,0 +1,231 @@
+"""What a run must be: the same however it is computed, latent traffic the same under every policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interceptsim import simulation
+from interceptsim.errors import ConfigurationError
+from interceptsim.filtering.rowwise import Attempt, RowFilter
+from interceptsim.results import RunResult
+from interceptsim.scenario import Scenario
+from interceptsim.units import HOUR_US, MINUTE_US
+
+SCALE = 20_000
+
+
+def digest(scenario: Scenario, **options: Any) -> str:
+    return simulation.run(scenario, **{"scale": SCALE, **options}).digest
+
+
+@pytest.fixture(scope="module")
+def whole(busy: Scenario) -> RunResult:
+    return simulation.run(busy, scale=SCALE, record="all")
+
+
+def test_a_second_run_and_recording_change_nothing(busy: Scenario, whole: RunResult) -> None:
+    assert digest(busy) == whole.digest
+    assert digest(busy, record="sample") == whole.digest
+
+
+def test_threads_change_nothing(china: Scenario) -> None:
+    short = china.replace({"period.warm_up": "2d"})
+    assert len({digest(short, scale=200, days=1, threads=n) for n in (1, 2, 3)}) == 1
+
+
+@given(st.integers(1, 59), st.integers(1, 300))
+@settings(max_examples=15, deadline=None)
+def test_no_admitted_slice_and_no_batch_changes_anything(busy, whole, minutes: int, batch_rows: int) -> None:
+    assert digest(busy, slice_us=minutes * MINUTE_US + 7, batch_rows=batch_rows) == whole.digest
+
+
+def test_batches_of_one_row_change_nothing(busy: Scenario, whole: RunResult) -> None:
+    assert digest(busy, batch_rows=1) == whole.digest
+
+
+def test_another_seed_gives_another_digest(busy: Scenario, whole: RunResult) -> None:
+    assert digest(busy, seed=2) != whole.digest
+
+
+def test_a_slice_beyond_the_least_delay_is_refused(busy: Scenario) -> None:
+    with pytest.raises(ConfigurationError, match="slice: got '61min'"):
+        simulation.run(busy, scale=SCALE, slice_us=61 * MINUTE_US)
+
+
+@pytest.mark.parametrize(
+    "option", [{"seed": -1}, {"seed": 2**64}, {"scale": 0}, {"days": 0}, {"days": 6}, {"threads": 0}]
+)
+def test_an_option_out_of_range_is_refused_by_name(busy: Scenario, option: dict[str, int]) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{next(iter(option))}: got "):
+        simulation.run(busy, **{"scale": SCALE, **option})
+
+
+def latent(run: RunResult) -> pl.DataFrame:
+    """Return the draws of every attempt made: whose, which, when, to whom, with what text."""
+    assert run.decisions is not None
+    return run.decisions.select("line_id", "ordinal", "time_us", "b_number", "text_score").sort("line_id", "ordinal")
+
+
+def test_turning_a_policy_off_changes_no_latent_attempt(busy: Scenario, whole: RunResult) -> None:
+    without = simulation.run(busy.replace({"policies.reject-listed-numbers.enabled": False}), scale=SCALE, record="all")
+    assert without.metrics["voice.latent"] == whole.metrics["voice.latent"]
+    assert without.metrics["sms.latent"] == whole.metrics["sms.latent"]
+    assert without.digest != whole.digest
+    both = latent(without).join(latent(whole), on=["line_id", "ordinal"])
+    assert len(both) > 1000
+    for column in ("time_us", "b_number"):
+        assert (both[column] == both[f"{column}_right"]).all()
+
+
+def test_adding_a_policy_that_draws_changes_no_other_draw(busy: Scenario, whole: RunResult) -> None:
+    second = {
+        "kind": "reject-listed-numbers",
+        "id": "second-list",
+        "adoption_ratio": 0.0,
+        "delay": {"minimum": "100d", "mean": "1h"},
+    }
+    with_it = simulation.run(
+        busy.replace({"policies": [*busy.as_dict()["policies"], second]}), scale=SCALE, record="all"
+    )
+    assert with_it.metrics["police.listed by second-list"] > 0
+    assert latent(with_it).equals(latent(whole))
+    assert whole.decisions is not None
+    assert with_it.decisions is not None
+    assert with_it.decisions["verdict"].equals(whole.decisions["verdict"])
+
+
+def test_the_ratio_comes_out_of_the_rules_and_falls_with_the_delay_of_the_list(china: Scenario) -> None:
+    short = china.replace({"period.end": "2025-01-20", "period.warm_up": "20d"})
+    ratios = [
+        simulation.run(short.replace({"policies.reject-listed-numbers.delay": delay}), scale=5000)
+        .estimate("voice.interception ratio")
+        .value
+        for delay in ("1h", "1d", "3d", "10d")
+    ]
+    assert ratios == sorted(ratios, reverse=True)
+    assert ratios[0] - ratios[-1] > 0.2
+
+
+def test_counts_add_up(whole: RunResult) -> None:
+    for channel in ("voice", "sms"):
+        m = {k.removeprefix(f"{channel}."): v for k, v in whole.metrics.items() if k.startswith(channel)}
+        assert m["latent"] == m["made"] + m["not made"]
+        assert m["made"] == m["intercepted"] + m["delivered"]
+        settled = sum(v for k, v in m.items() if k.startswith("settled by "))
+        assert settled == m["intercepted"] + m["labelled"] + m["settled by allow-listed-numbers"]
+        daily = whole.daily.filter(pl.col("channel") == channel)
+        assert daily["count"].sum() == m["latent"]
+        assert daily.filter(pl.col("outcome") == "intercepted")["count"].sum() == m["intercepted"]
+    assert whole.decisions is not None
+    assert len(whole.decisions) == whole.metrics["voice.made"] + whole.metrics["sms.made"]
+    assert (whole.decisions["outcome"] == "intercepted").sum() == (
+        whole.metrics["voice.intercepted"] + whole.metrics["sms.intercepted"]
+    )
+
+
+def test_recorded_attempts_stand_in_order_and_truth_apart(whole: RunResult) -> None:
+    assert whole.decisions is not None
+    assert whole.truth is not None
+    assert whole.decisions.equals(whole.decisions.sort("time_us", "line_id", "ordinal"))
+    assert not {"fraud_type", "hub", "campaign", "weight"} & set(whole.decisions.columns)
+    assert set(whole.decisions["line_id"]) <= set(whole.truth["line_id"])
+    assert whole.truth["fraud_type"].n_unique() > 5
+
+
+def test_a_sample_holds_every_fiftieth_line_whole(busy: Scenario) -> None:
+    everything = simulation.run(busy, scale=5000, record="all").decisions
+    sample = simulation.run(busy, scale=5000, record="sample").decisions
+    assert everything is not None
+    assert sample is not None
+    kept = everything.filter(pl.col("line_id") % 50 == 0)
+    assert 0 < len(sample) < len(everything)
+    assert sample.equals(kept)
+
+
+def test_a_run_decides_as_the_row_by_row_twin_where_no_list_is_posted(busy: Scenario) -> None:
+    """Attempts of the whole run, warm-up left out, decided again one by one from what was recorded."""
+    changed = busy.replace({"policies.reject-listed-numbers.enabled": False, "period.warm_up": "0d"})
+    run = simulation.run(changed, scale=SCALE, record="all")
+    assert run.decisions is not None
+    chain = RowFilter(changed.policies)
+    names = ["", *(p.id for p in changed.policies if p.enabled)]
+    verdicts = ("deliver", "label", "intercept")
+    columns = [*Attempt._fields, "verdict", "reason"]
+    for row in run.decisions.select(columns).iter_rows():
+        verdict, reason, _ = chain.decide(Attempt(*row[:-2]))
+        assert (verdicts[verdict], names[reason]) == row[-2:]
+
+
+def test_lines_that_present_one_number_share_what_is_counted_of_it(busy: Scenario) -> None:
+    changed = busy.replace({"policies": [{"kind": "limit-attempts", "per_day": {"critical": 10}}]})
+    run = simulation.run(changed, scale=2000, days=1, record="all")
+    assert run.decisions is not None
+    calls = run.decisions.filter(pl.col("a_number") == 95588)
+    assert calls[:10]["line_id"].n_unique() > 1
+    assert (calls["verdict"][:10] == "deliver").all()
+    assert (calls["verdict"][10:] == "intercept").all()
+
+
+def test_every_random_number_presented_is_fresh(busy: Scenario) -> None:
+    run = simulation.run(busy, scale=2000, days=2, record="all")
+    assert run.decisions is not None
+    assert run.truth is not None
+    spoofed = run.decisions.filter(
+        (pl.col("entry") == 0) & (pl.col("a_kind") == 1) & ~pl.col("roaming") & (pl.col("a_number") > 8630000000000)
+    )
+    assert len(spoofed) > 1000
+    assert spoofed["a_number"].n_unique() == len(spoofed)
+
+
+def test_numbers_are_used_by_one_line_from_birth_to_death(busy: Scenario) -> None:
+    run = simulation.run(busy, scale=5000, record="all")
+    assert run.decisions is not None
+    owned = run.decisions.filter(pl.col("entry") == 2)
+    by_number = owned.group_by("a_number").agg(pl.col("line_id").n_unique())
+    assert by_number["line_id"].max() == 1
+    spans = (
+        owned.group_by("line_id", "a_number")
+        .agg(first=pl.col("time_us").min(), last=pl.col("time_us").max())
+        .sort("line_id", "first")
+    )
+    overlap = spans.filter(pl.col("line_id") == pl.col("line_id").shift(1)).height
+    assert overlap > 100
+    ordered = spans.with_columns(before=pl.col("last").shift(1).over("line_id")).drop_nulls()
+    assert (ordered["first"] > ordered["before"]).all()
+
+
+def test_estimates_at_days_are_prorated_and_say_so(china: Scenario) -> None:
+    run = simulation.run(china.replace({"period.warm_up": "1d"}), scale=50_000, days=73)
+    assert [t.prorated for t in run.targets] == [True, True]
+    assert run.targets[0].reported == 3.6e9 * 73 / 365
+    assert [t.prorated for t in simulation.run(china, scale=100_000).targets] == [False, False]
+
+
+def test_latent_attempts_of_a_line_are_poisson_in_its_hours(minimal: Scenario) -> None:
+    """Counts over whole weeks of lines of one rate: mean and variance agree, and the mean is the stated one."""
+    scenario = minimal.replace({"policies": [], "traffic.lines.calls.number_life": "3000d"})
+    run = simulation.run(scenario, scale=50, record="all")
+    assert run.decisions is not None
+    counts = run.decisions.filter(pl.col("channel") == 0).group_by("line_id").len()["len"].to_numpy()
+    n, mean = len(counts), 14 * 50
+    assert n > 2000
+    assert abs(counts.mean() - mean) < 4 * np.sqrt(mean / n)
+    assert abs(counts.var(ddof=1) / mean - 1) < 4 * np.sqrt(2 / n)
+
+
+def test_attempts_follow_the_hours_of_the_profile(minimal: Scenario) -> None:
+    run = simulation.run(minimal.replace({"policies": []}), scale=500, record="all")
+    assert run.decisions is not None
+    hour = ((run.decisions["time_us"] + 8 * HOUR_US) // HOUR_US % 24).to_numpy()
+    counts = np.bincount(hour, minlength=24)
+    weights = np.array(minimal.traffic.profiles[0].hours)
+    assert (counts[weights == 0] == 0).all()
+    expected = counts.sum() * weights / weights.sum()
+    there = weights > 0
+    assert np.sum((counts - expected)[there] ** 2 / expected[there]) < 60  # chi-squared, 15 degrees of freedom
