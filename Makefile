@@ -3,16 +3,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check lint slow bench clean
+.PHONY: run test check lint notebooks bench
 
-run: .venv/installed
+run: .venv/kernels
 	$(BIN)/interceptsim run china-2025 --scale 1:100
 
-test: .venv/installed
+test: .venv/kernels
 	$(BIN)/pytest -q
 
 # Before each commit: lint, types, import contracts, fast tests.
-check: lint
+check: lint .venv/kernels
 	$(BIN)/pytest -q -m "not slow"
 
 lint: .venv/installed
@@ -20,6 +20,10 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+notebooks: .venv/installed
+	$(BIN)/marimo check notebooks/*.py
+	for notebook in notebooks/*.py; do $(BIN)/python $$notebook || exit 1; done
 
 bench: .venv/installed
 	$(BIN)/pytest -q benchmarks --benchmark-enable
@@ -29,6 +33,8 @@ bench: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	touch $@
 
-# Compiled kernels are kept beside their sources; a change in a kernel that another module inlines is not seen there.
-clean:
-	find src \( -name "*.nbi" -o -name "*.nbc" \) -delete
+# Compiled kernels are kept beside their sources, but a kernel that another module calls is not watched there: after a
+# change in any of them, all are compiled again.
+.venv/kernels: .venv/installed $(shell grep -rl '^@kernel' src)
+	find src \( -name '*.nbi' -o -name '*.nbc' \) -delete
+	touch $@

@@ -26,11 +26,6 @@ from interceptsim.units import DAY_US, HOUR_US, MINUTE_US
 SHIPPED = shipped_names("configs")
 
 
-@pytest.fixture(scope="module")
-def minimal():
-    return load("minimal")
-
-
 @pytest.fixture
 def write(tmp_path):
     def written(text, name="a.toml"):

@@ -176,8 +176,8 @@ class Threshold(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    warn: Annotated[int, Field(ge=0, lt=kernels.MAX_COUNT)] | None = None
-    critical: Annotated[int, Field(ge=0, lt=kernels.MAX_COUNT)] | None = None
+    warn: Annotated[int, Field(ge=0, lt=int(kernels.MAX_COUNT))] | None = None
+    critical: Annotated[int, Field(ge=0, lt=int(kernels.MAX_COUNT))] | None = None
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -264,7 +264,8 @@ class _ByKind:
     def __get_pydantic_json_schema__(
         cls, _schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {"oneOf": [handler(policy.__pydantic_core_schema__) for policy in POLICIES.values()]}
+        offered = (handler(policy.__pydantic_core_schema__) for policy in POLICIES.values())
+        return {"oneOf": [handler.resolve_ref_schema(schema) for schema in offered]}
 
     @staticmethod
     def _read(given: Any) -> Any:

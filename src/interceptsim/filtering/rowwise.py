@@ -1,7 +1,7 @@
 """The row-by-row twin of every rule: plain Python, slow and obvious, to hold the kernels against.
 
 Each rule is written once more from its description, one attempt at a time, with a dictionary for its state.
-It shares nothing with the kernels but the declared policies and the fixed property of a called number.
+It shares nothing with the kernels but the declared policies.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from interceptsim.filtering.policies import (
     ScoreText,
 )
 from interceptsim.numbering import INTERNATIONAL, parse_number
-from interceptsim.randomness import mix64, stream_id, threshold
+from interceptsim.randomness import stream_id, threshold
 from interceptsim.units import DAY_US, HOUR_US, MINUTE_US
 
 __all__ = ["Attempt", "RowFilter"]
@@ -41,6 +41,14 @@ class Attempt(NamedTuple):
 
 Rule = Callable[[Attempt], int]
 """What a rule says of an attempt: DELIVER where it does not match, else LABEL, INTERCEPT or ALLOW."""
+
+
+def _mixed(number: int) -> int:
+    """Scramble 64 bits as `randomness.mix64` does, in whole numbers of any size."""
+    word = 2**64 - 1
+    number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9 & word
+    number = (number ^ number >> 27) * 0x94D049BB133111EB & word
+    return number ^ number >> 31
 
 
 def _allow_listed(policy: AllowListedNumbers) -> Rule:
@@ -116,7 +124,7 @@ class RowFilter:
             known = attempt.a_number in always
             if attempt.a_number in listed_from:
                 known = known or attempt.time_us >= listed_from[attempt.a_number]
-            if known and int(mix64(attempt.b_number ^ salt)) >> 32 < adopted:
+            if known and _mixed(attempt.b_number ^ salt) >> 32 < adopted:
                 return INTERCEPT
             return DELIVER
 

@@ -1,0 +1,403 @@
+"""The command line: what it prints, what it keeps, and that each mistake is told in a line and leaves nothing."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+from click.testing import CliRunner
+
+import interceptsim as ics
+from interceptsim import ledger
+from interceptsim.cli import main
+from interceptsim.filtering.policies import POLICIES
+
+JSON_KEYS = {
+    *("scenario", "seed", "scale", "slice_s", "threads", "engine", "attempts", "metrics", "targets"),
+    *("wall_s", "compile_s", "attempts_per_s", "peak_rss_bytes", "digest"),
+}
+SMALL = ["--scale", "1:10000"]
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def answer(*arguments):
+    """Return what a command that succeeds prints on standard output."""
+    result = call(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def in_a_process(*arguments):
+    command = [sys.executable, "-m", "interceptsim", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
+
+
+def complaint(exit_code, stdout, stderr):
+    """Return the one line in which a mistake is told; a reminder of the usage may stand before it."""
+    assert exit_code == 2
+    assert stdout == ""
+    lines = [line for line in stderr.splitlines() if line and not line.startswith(("Usage: ", "Try "))]
+    assert len(lines) == 1, stderr
+    return lines[0]
+
+
+def refused(*arguments):
+    """Return the one line in which a mistake is told."""
+    result = call(*arguments)
+    assert isinstance(result.exception, SystemExit)
+    return complaint(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Work in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contents(folder):
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+# Mistakes
+
+IN_OPTIONS = {
+    "minimol": ["minimol: no such scenario", "did you mean 'minimal'?"],
+    "none.toml": ["none.toml: cannot be read: No such file or directory"],
+    "minimal --scale 0": ["--scale", "'0'", "wanted one in N"],
+    "minimal --scale x": ["--scale", "'x'", "wanted one in N"],
+    "minimal --scale 1:2000000": ["--scale", "'1:2000000'", "1 to 1000000"],
+    "minimal --days 0": ["days", "got 0", "1 to 14"],
+    "minimal --days 9999": ["days", "got 9999", "1 to 14"],
+    "minimal --days two": ["--days", "'two'"],
+    "minimal --seed -1": ["seed", "got -1", "0 to 18446744073709551615"],
+    "minimal --threads 0": ["threads", "got 0", "1 to 64"],
+    "minimal --slice 10": ["--slice", "'10'", "with its unit"],
+    "minimal --slice 59s": ["slice", "got '59s'", "1min to 2h"],
+    "minimal --slice 3h": ["slice", "got '3h'", "1min to 2h"],
+    "minimal --record some": ["--record", "'some'", "'none', 'sample', 'all'"],
+    "minimal --set police.delay": ["--set", "'police.delay'", "wanted PATH=VALUE"],
+    "minimal --set =5": ["--set", "'=5'", "wanted PATH=VALUE"],
+    "minimal --set police.voice_complain_ratio=0.1": [
+        "police.voice_complain_ratio",
+        "no such key",
+        "did you mean 'voice_complaint_ratio'?",
+    ],
+    "minimal --set policies.score-txt.threshold=0.5": [
+        "policies.score-txt.threshold",
+        "no 'score-txt' in policies",
+        "did you mean 'score-text'?",
+    ],
+    "minimal --set policies.reject-listed-numbers.delay=-2h": [
+        "policies.reject-listed-numbers.delay",
+        "got '-2h'",
+        "cannot be negative",
+    ],
+    "minimal --set policies.reject-listed-numbers.delay=30s": ["minimal", "30s", "at least 1min"],
+    "minimal --set policies.score-text.channels=['voice']": ["policies.score-text.channels", "'voice'"],
+    "minimal --set traffic.lines.calls.hub=hob": ["traffic.lines.calls.hub", "'hob'", "did you mean 'hub'?"],
+    "minimal --policies none.toml": ["none.toml: cannot be read: No such file or directory"],
+}
+
+
+@pytest.mark.parametrize("arguments", IN_OPTIONS)
+def test_a_mistake_in_the_options_of_a_run_is_told_in_one_line_and_nothing_is_written(here, arguments):
+    line = refused("run", *arguments.split(), "--out", "kept")
+    for text in IN_OPTIONS[arguments]:
+        assert text in line
+    assert contents(here) == {}
+
+
+IN_FILES = {
+    "an unknown key": (
+        'extends = "minimal"\n[police]\nvoice_complain_ratio = 1\n',
+        ["did you mean 'voice_complaint_ratio'?"],
+    ),
+    "a negative delay": (
+        'extends = "minimal"\n[[policies]]\nkind = "reject-listed-numbers"\ndelay = "-1h"\n',
+        ["policies.reject-listed-numbers.delay", "got '-1h'", "cannot be negative"],
+    ),
+    "a delay under the floor": (
+        'extends = "minimal"\n[[policies]]\nkind = "reject-listed-numbers"\ndelay = "59s"\n',
+        ["59s", "at least 1min"],
+    ),
+    "an unknown kind of policy": (
+        'extends = "minimal"\n[[policies]]\nkind = "score-txt"\n',
+        ["policies.score-txt", "did you mean 'score-text'?"],
+    ),
+    "broken TOML": ('name = "a"\ntitle = = 3\n', ["not TOML", "line 2"]),
+    "an empty file": ("", ["name: field required"]),
+    "another base": ('extends = "a.toml"\n', ["extends itself"]),
+}
+
+
+@pytest.mark.parametrize("command", [["validate"], ["run", "--out", "kept"]], ids=["validate", "run"])
+@pytest.mark.parametrize("case", IN_FILES)
+def test_a_mistake_in_a_file_is_told_in_one_line_that_begins_with_the_file(here, command, case):
+    text, told = IN_FILES[case]
+    (here / "a.toml").write_text(text, encoding="utf-8")
+    before = contents(here)
+    line = refused(*command, "a.toml")
+    assert line.startswith("interceptsim: a.toml: ")
+    for part in told:
+        assert part in line
+    assert contents(here) == before
+
+
+@pytest.mark.parametrize("command", [["validate"], ["run"], ["run", "minimal", "--policies"]])
+def test_an_unreadable_file_is_told(here, command):
+    (here / "folder.toml").mkdir()
+    (here / "latin.toml").write_bytes("title = 'é'".encode("latin-1"))
+    assert refused(*command, "folder.toml") == "interceptsim: folder.toml: cannot be read: Is a directory"
+    assert "latin.toml: not UTF-8 text" in refused(*command, "latin.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[[policies]]\nkind = "score-txt"\n', ["no such policy 'score-txt'", "did you mean 'score-text'?"]),
+        ("", ["wanted [[policies]] entries"]),
+        ("policies = 3\n", ["wanted [[policies]] entries"]),
+        ("[[policies]\n", ["not TOML", "line 1"]),
+    ],
+)
+def test_a_mistake_in_a_file_of_policies_is_told_with_the_file(here, text, told):
+    (here / "p.toml").write_text(text, encoding="utf-8")
+    line = refused("run", "minimal", "--policies", "p.toml", "--out", "kept")
+    for part in ["p.toml", *told]:
+        assert part in line
+    assert [path.name for path in here.iterdir()] == ["p.toml"]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("ruin", "run"), ("valdate", "validate"), ("figure", "figures"), ("shema", "schema")]
+)
+def test_an_unknown_command_is_told_with_the_nearest(name, nearest):
+    assert refused(name).endswith(f"no command '{name}'; did you mean '{nearest}'?")
+
+
+def test_a_command_like_no_other_is_told_without_a_guess():
+    assert refused("xyzzy").endswith("no command 'xyzzy'")
+
+
+def test_an_unknown_option_is_told_with_the_nearest():
+    line = refused("run", "--polices", "a.toml")
+    assert "--polices" in line
+    assert "--policies" in line
+
+
+def test_nothing_is_written_over(here):
+    (here / "kept").mkdir()
+    (here / "kept" / "mine").write_text("mine")
+    before = contents(here)
+    line = refused("run", "minimal", *SMALL, "--out", "kept")
+    assert line == "interceptsim: kept: something is there already; choose another directory"
+    assert contents(here) == before
+
+
+def test_a_directory_that_cannot_be_made_is_told(here):
+    (here / "file").write_text("mine")
+    assert "file/kept: cannot be written" in refused("run", "minimal", *SMALL, "--out", "file/kept")
+    assert contents(here) == {here / "file": b"mine"}
+
+
+@pytest.mark.parametrize("record", ["sample", "all"])
+def test_a_record_needs_a_place(here, record):
+    assert "--record needs --out DIR" in refused("run", "minimal", *SMALL, "--record", record)
+    assert contents(here) == {}
+
+
+def test_a_scenario_without_targets_cannot_be_calibrated(here):
+    assert "minimal: has no [[calibration]] entry" in refused("calibrate", "minimal", "--out", "a.toml")
+    assert contents(here) == {}
+
+
+def test_a_mistake_shows_no_traceback_in_a_terminal_either(tmp_path):
+    result = in_a_process("run", "minimal", "--set", "police.dealy=1h", "--out", tmp_path / "kept")
+    assert "did you mean 'delay'?" in complaint(result.returncode, result.stdout, result.stderr)
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("a bug")], ids=["interrupt", "bug"])
+def test_a_run_that_is_stopped_leaves_nothing(here, monkeypatch, error):
+    def stopped(*_arguments, **_options):
+        assert [path.name.endswith(".partial") for path in here.iterdir()] == [True]
+        raise error
+
+    monkeypatch.setattr("interceptsim.simulation.run", stopped)
+    result = call("run", "minimal", *SMALL, "--out", "kept")
+    if isinstance(error, KeyboardInterrupt):
+        assert (result.exit_code, result.stdout) == (130, "")
+        assert result.stderr == "interceptsim: stopped; nothing unfinished was kept\n"
+    else:
+        assert result.exception is error
+    assert contents(here) == {}
+
+
+# Runs
+
+
+def test_a_run_prints_one_json_object_and_nothing_else():
+    result = in_a_process("run", "minimal", *SMALL, "--seed", 7, "--threads", 1, "--json")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert result.stdout.count("\n") == 1
+    found = json.loads(result.stdout)
+    assert set(found) >= JSON_KEYS
+    assert (found["scenario"], found["seed"], found["scale"]) == ("minimal", 7, 10_000)
+    assert (found["slice_s"], found["threads"], found["engine"]) == (7200.0, 1, "columnar")
+    assert found["targets"] == []
+    assert all(type(count) is int for count in found["metrics"].values())
+    assert found["attempts"] >= found["metrics"]["voice.made"] + found["metrics"]["sms.made"] > 0
+    assert found["wall_s"] > 0
+    assert found["compile_s"] > 0
+    assert found["attempts_per_s"] == pytest.approx(found["attempts"] / found["wall_s"], rel=0.01)
+    assert found["peak_rss_bytes"] > 10_000_000
+    assert len(bytes.fromhex(found["digest"])) == 16
+
+
+def test_the_command_finds_what_the_function_finds():
+    found = json.loads(answer("run", "minimal", *SMALL, "--seed", 3, "--days", 5, "--json"))
+    run = ics.run(ics.load("minimal"), seed=3, scale=10_000, days=5)
+    assert found["digest"] == run.digest
+    assert found["metrics"] == run.metrics
+
+
+def test_a_seed_fixes_a_run_whatever_its_slice_and_threads():
+    first = json.loads(answer("run", "minimal", *SMALL, "--json"))["digest"]
+    again = json.loads(answer("run", "minimal", *SMALL, "--slice", "17min", "--threads", 2, "--json"))["digest"]
+    other = json.loads(answer("run", "minimal", *SMALL, "--seed", 2, "--json"))["digest"]
+    assert first == again != other
+
+
+def test_targets_are_told_beside_what_was_simulated():
+    found = json.loads(answer("run", "china-2025", "--scale", 100_000, "--days", 2, "--json"))
+    keys = {"id", "role", "reported", "simulated", "low", "high", "ratio"}
+    assert [target["id"] for target in found["targets"]] == ["calls_intercepted_2025", "sms_blocked_2025"]
+    for target, reported in zip(found["targets"], (3.6e9, 3.3e9), strict=True):
+        assert keys <= set(target)
+        assert target["role"] in {"fitted", "predicted"}
+        assert target["reported"] == pytest.approx(reported * 2 / 365)
+        assert target["ratio"] == pytest.approx(target["simulated"] / target["reported"])
+        assert target["low"] < target["simulated"] < target["high"]
+
+
+def test_settings_and_policies_change_a_run(here):
+    (here / "p.toml").write_text('[[policies]]\nkind = "score-text"\nthreshold = 5\n', encoding="utf-8")
+    plain = json.loads(answer("run", "minimal", *SMALL, "--json"))["metrics"]
+    other = json.loads(answer("run", "minimal", *SMALL, "--policies", "p.toml", "--json"))["metrics"]
+    assert plain["sms.intercepted"] > 0 == other["sms.intercepted"]
+    strict = ["--set", "policies.score-text.threshold=-5", "--set", "policies.limit-attempts.enabled=false"]
+    strict = json.loads(answer("run", "minimal", *SMALL, "--policies", "p.toml", *strict[:2], "--json"))["metrics"]
+    assert strict["sms.delivered"] == 0 < strict["sms.intercepted"]
+
+
+def test_a_run_is_kept_whole_and_without_leftovers(here):
+    printed = json.loads(answer("run", "minimal", *SMALL, "--out", "kept", "--json"))
+    assert [path.name for path in here.iterdir()] == ["kept"]
+    assert sorted(path.name for path in (here / "kept").iterdir()) == [
+        "daily.parquet",
+        "manifest.json",
+        "summary.parquet",
+    ]
+    opened = ics.open_run("kept")
+    assert opened.as_json()["metrics"] == printed["metrics"]
+    assert opened.digest == printed["digest"]
+    assert opened.scenario == ics.load("minimal")
+
+
+@pytest.mark.parametrize("record", ["all", "sample"])
+def test_a_recorded_run_keeps_attempts_and_truth_too(here, record):
+    result = call("run", "minimal", *SMALL, "--record", record, "--out", "kept", "--json")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("recording about ")
+    metrics = json.loads(result.stdout)["metrics"]
+    assert [path.name for path in here.iterdir()] == ["kept"]
+    expected = {"daily.parquet", "decisions.parquet", "manifest.json", "summary.parquet", "truth.parquet"}
+    assert expected <= {path.name for path in (here / "kept").iterdir()}
+    opened = ics.open_run("kept")
+    made = metrics["voice.made"] + metrics["sms.made"]
+    assert opened.decisions.height == made if record == "all" else 0 < opened.decisions.height < made
+    assert set(opened.decisions["line_id"]) <= set(opened.truth["line_id"])
+
+
+def test_a_run_is_printed_for_people(here):
+    printed = answer("run", "minimal", *SMALL, "--days", 3, "--out", "kept")
+    assert "A hub that calls and writes for two weeks" in printed
+    assert "scale 1:10000, seed 1, 3 of 14 days from 2025-06-02 after 7 of warm-up" in printed
+    assert "What became of the calls" in printed
+    assert "What became of the messages" in printed
+    assert f"digest {ics.open_run('kept').digest}" in printed
+    assert printed.endswith("kept in kept\n")
+    assert [path.name for path in here.iterdir()] == ["kept"]
+
+
+# The other commands
+
+
+def test_validate_says_what_is_in_a_scenario(here):
+    assert answer("validate", "minimal") == "minimal: valid; 3 policies, 2 groups of lines, 14 days\n"
+    (here / "a.toml").write_text('extends = "minimal"\n[[policies]]\nkind = "reject-spoofed-origin"\n')
+    assert answer("validate", "a.toml") == "a.toml: valid; 4 policies, 2 groups of lines, 14 days\n"
+
+
+def test_schema_prints_json_that_names_every_kind_of_policy():
+    offered = json.loads(answer("schema"))["properties"]["policies"]["items"]["oneOf"]
+    assert [policy["properties"]["kind"]["const"] for policy in offered] == list(POLICIES)
+
+
+def test_figures_prints_every_figure_and_parameter(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "250")
+    printed = answer("figures")
+    for entry in (*ledger.figures(), *ledger.parameters()):
+        assert entry.id in printed
+    assert "3,600,000,000 calls" in printed
+    assert "217,070,000,000 yuan" in printed
+
+
+def test_figures_prints_one_json_object_and_nothing_else():
+    printed = answer("figures", "--json")
+    assert printed.count("\n") == 1
+    found = json.loads(printed)
+    assert [f["id"] for f in found["figures"]] == [f.id for f in ledger.figures()]
+    assert [p["id"] for p in found["parameters"]] == [p.id for p in ledger.parameters()]
+    assert {f["id"]: f["value"] for f in found["figures"]}["funds_frozen_2025"] == 217.07e9
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_names_every_command(flag):
+    printed = answer(flag)
+    for command in ("run", "validate", "schema", "figures", "calibrate"):
+        assert f"\n  {command} " in printed
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_has_help(command):
+    printed = answer(command, "--help")
+    assert printed.startswith(f"Usage: main {command}")
+    assert main.commands[command].help.splitlines()[0] in printed
+
+
+def test_help_tells_the_default_scale():
+    assert "[default: 1:1000]" in answer("run", "--help")
+
+
+def test_the_version_is_that_of_the_package():
+    assert version("interceptsim") in answer("--version")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]], ids=" ".join)
+def test_help_loads_no_heavy_library(arguments):
+    code = (
+        "import sys\n"
+        "from interceptsim.cli import main\n"
+        f"main({arguments}, standalone_mode=False)\n"
+        "print(sorted({'polars', 'numba', 'numpy', 'simpy', 'pydantic'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: ")
+    assert done.stdout.splitlines()[-1] == "[]"
