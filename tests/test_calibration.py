@@ -30,6 +30,8 @@ def target(minimal: Scenario) -> Scenario:
 def test_the_solved_scenario_reaches_ratio_and_figure_with_other_seeds(target: Scenario) -> None:
     solved, [found] = calibration.calibrate(target, scale=200, seeds=2)
     assert abs(found.reached_ratio - 0.25) < 0.001
+    assert solved.fitted == found.fitted()
+    assert solved.lists[0].adoption_ratio == found.strength
     run = simulation.run(solved, seed=77, scale=200)
     assert abs(run.estimate("voice.interception ratio").value - 0.25) < 0.02
     assert abs(run.targets[0].ratio - 1) < 0.03
@@ -46,20 +48,31 @@ def test_a_scenario_without_targets_is_refused(minimal: Scenario) -> None:
         calibration.calibrate(minimal)
 
 
+FOUND = calibration.CalibrationResult(
+    figure="calls_intercepted_2025",
+    reported=3.6e9,
+    interception_ratio=0.8,
+    reached_ratio=0.8001,
+    strength_path="policies.reject-listed-numbers.adoption_ratio",
+    strength=0.5,
+    volume_path="traffic.voice.latent",
+    volume="1.5e+09/year",
+)
+
+
+@pytest.mark.parametrize("place", ["", "folder", "none/a.toml", "a" * 5000])
+def test_fitted_values_that_cannot_be_written_leave_nothing(tmp_path: Path, monkeypatch, place: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        calibration.write_fitted("minimal", [FOUND], Path(place))
+    assert list(tmp_path.rglob("*")) == [tmp_path / "folder"]
+
+
 def test_fitted_values_are_written_at_the_end_and_read_back(tmp_path: Path) -> None:
-    found = calibration.CalibrationResult(
-        figure="calls_intercepted_2025",
-        reported=3.6e9,
-        interception_ratio=0.8,
-        reached_ratio=0.8001,
-        strength_path="policies.reject-listed-numbers.adoption_ratio",
-        strength=0.5,
-        volume_path="traffic.voice.latent",
-        volume="1.5e+09/year",
-    )
     out = tmp_path / "fitted.toml"
-    calibration.write_fitted("minimal", [found], out)
-    calibration.write_fitted(out, [found], out)  # again: the old table goes
+    calibration.write_fitted("minimal", [FOUND], out)
+    calibration.write_fitted(out, [FOUND], out)  # again: the old table goes
     scenario = load(out)
     assert scenario.traffic.voice.latent == 1.5e9
     assert scenario.lists[0].adoption_ratio == 0.5

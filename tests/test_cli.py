@@ -1,6 +1,7 @@
 """The command line: what it prints, what it keeps, and that each mistake is told in a line and leaves nothing."""
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 import interceptsim as ics
 from interceptsim import ledger
 from interceptsim.cli import main
-from interceptsim.filtering.policies import POLICIES
+from interceptsim.filtering.policies import policy_kinds
 
 JSON_KEYS = {
     *("scenario", "seed", "scale", "slice_s", "threads", "engine", "attempts", "metrics", "targets"),
@@ -37,11 +38,12 @@ def in_a_process(*arguments):
 
 
 def complaint(exit_code, stdout, stderr):
-    """Return the one line in which a mistake is told; a reminder of the usage may stand before it."""
+    """Return the one line in which a mistake is told."""
     assert exit_code == 2
     assert stdout == ""
-    lines = [line for line in stderr.splitlines() if line and not line.startswith(("Usage: ", "Try "))]
+    lines = stderr.splitlines()
     assert len(lines) == 1, stderr
+    assert lines[0].startswith("interceptsim: ")
     return lines[0]
 
 
@@ -97,7 +99,16 @@ IN_OPTIONS = {
         "got '-2h'",
         "cannot be negative",
     ],
-    "minimal --set policies.reject-listed-numbers.delay=30s": ["minimal", "30s", "at least 1min"],
+    "minimal --set policies.reject-listed-numbers.delay=30s": [
+        "minimal: policies.reject-listed-numbers.delay: got '30s'",
+        "at least 1min",
+    ],
+    "minimal --set fitted=5": ["fitted", "`interceptsim calibrate` writes it"],
+    "minimal --set fitted=[]": ["fitted", "`interceptsim calibrate` writes it"],
+    "minimal --set hubs.hub.country_code=true": ["hubs.hub.country_code", "wanted a number"],
+    "minimal --nonsense": ["No such option"],
+    "minimal minimal": ["unexpected extra argument"],
+    "minimal --seed one": ["--seed", "'one'"],
     "minimal --set policies.score-text.channels=['voice']": ["policies.score-text.channels", "'voice'"],
     "minimal --set traffic.lines.calls.hub=hob": ["traffic.lines.calls.hub", "'hob'", "did you mean 'hub'?"],
     "minimal --policies none.toml": ["none.toml: cannot be read: No such file or directory"],
@@ -106,9 +117,30 @@ IN_OPTIONS = {
 
 @pytest.mark.parametrize("arguments", IN_OPTIONS)
 def test_a_mistake_in_the_options_of_a_run_is_told_in_one_line_and_nothing_is_written(here, arguments):
-    line = refused("run", *arguments.split(), "--out", "kept")
+    line = refused("run", *arguments.split(), "--out", "deep/er/kept")
     for text in IN_OPTIONS[arguments]:
         assert text in line
+    assert contents(here) == {}
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--set", f"population.subscribers={'9' * 5000}"),
+        ("--set", f"police.delay={'[' * 3000}"),
+        ("--set", "police.delay.median=12h\npolice.delay.sigma=1"),
+        ("--set", "police.de\nlay=1"),
+        ("--scale", f"1:{'9' * 5000}"),
+        ("--seed", "9" * 5000),
+        ("--policies", "a" * 5000),
+        ("--out", "a" * 5000),
+        ("a" * 5000,),
+    ],
+    ids=lambda option: " ".join(part[:30] for part in option),
+)
+def test_what_is_too_long_for_anything_is_told_in_one_line_and_nothing_is_written(here, option):
+    scenario = () if len(option) == 1 else ("minimal",)
+    refused("run", *scenario, "--out", "deep/er/kept", *option)
     assert contents(here) == {}
 
 
@@ -123,8 +155,20 @@ IN_FILES = {
     ),
     "a delay under the floor": (
         'extends = "minimal"\n[[policies]]\nkind = "reject-listed-numbers"\ndelay = "59s"\n',
-        ["59s", "at least 1min"],
+        ["policies.reject-listed-numbers.delay: got '59s'", "at least 1min"],
     ),
+    "an unknown figure": (
+        'extends = "china-2025"\n[[calibration]]\nid = "voice"\nfigure = "calls_intercepted_2052"\n',
+        ["calibration.voice.figure: ", "did you mean 'calls_intercepted_2025'?"],
+    ),
+    "no value to solve for": (
+        'extends = "china-2025"\n[[calibration]]\nid = "sms"\nstrength = "policies.score-txt.threshold"\n',
+        ["calibration.sms.strength: ", "'policies.score-txt.threshold'"],
+    ),
+    "an id that is no text": ('extends = "minimal"\n[[hubs]]\nid = 3\n', ["hubs.3.id", "valid string"]),
+    "a fitted value without the value": ('extends = "minimal"\n[fitted."x"]\n', ["fitted.x.value: field required"]),
+    "no base": ('extends = "minimol"\n', ["extends: minimol: no such scenario", "did you mean 'minimal'?"]),
+    "the same base otherwise": ('extends = "./a.toml"\n', ["extends itself"]),
     "an unknown kind of policy": (
         'extends = "minimal"\n[[policies]]\nkind = "score-txt"\n',
         ["policies.score-txt", "did you mean 'score-text'?"],
@@ -159,7 +203,8 @@ def test_an_unreadable_file_is_told(here, command):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('[[policies]]\nkind = "score-txt"\n', ["no such policy 'score-txt'", "did you mean 'score-text'?"]),
+        ('[[policies]]\nkind = "score-txt"\n', ["no such policy: 'score-txt'", "did you mean 'score-text'?"]),
+        ("[[policies]]\nkind = []\n", ["no such policy: []"]),
         ("", ["wanted [[policies]] entries"]),
         ("policies = 3\n", ["wanted [[policies]] entries"]),
         ("[[policies]\n", ["not TOML", "line 1"]),
@@ -182,6 +227,11 @@ def test_an_unknown_command_is_told_with_the_nearest(name, nearest):
 
 def test_a_command_like_no_other_is_told_without_a_guess():
     assert refused("xyzzy").endswith("no command 'xyzzy'")
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["calibrate"], ["validate"], ["figures", "all"]], ids=" ".join)
+def test_a_mistake_of_usage_is_told_in_one_line(arguments):
+    refused(*arguments)
 
 
 def test_an_unknown_option_is_told_with_the_nearest():
@@ -288,12 +338,14 @@ def test_targets_are_told_beside_what_was_simulated():
 
 def test_settings_and_policies_change_a_run(here):
     (here / "p.toml").write_text('[[policies]]\nkind = "score-text"\nthreshold = 5\n', encoding="utf-8")
-    plain = json.loads(answer("run", "minimal", *SMALL, "--json"))["metrics"]
-    other = json.loads(answer("run", "minimal", *SMALL, "--policies", "p.toml", "--json"))["metrics"]
-    assert plain["sms.intercepted"] > 0 == other["sms.intercepted"]
-    strict = ["--set", "policies.score-text.threshold=-5", "--set", "policies.limit-attempts.enabled=false"]
-    strict = json.loads(answer("run", "minimal", *SMALL, "--policies", "p.toml", *strict[:2], "--json"))["metrics"]
-    assert strict["sms.delivered"] == 0 < strict["sms.intercepted"]
+
+    def messages(*options):
+        metrics = json.loads(answer("run", "minimal", *SMALL, *options, "--json"))["metrics"]
+        return metrics["sms.intercepted"] > 0, metrics["sms.delivered"] > 0
+
+    assert messages() == (True, True)
+    assert messages("--policies", "p.toml") == (False, True)
+    assert messages("--policies", "p.toml", "--set", "policies.score-text.threshold=-5") == (True, False)
 
 
 def test_a_run_is_kept_whole_and_without_leftovers(here):
@@ -318,7 +370,7 @@ def test_a_recorded_run_keeps_attempts_and_truth_too(here, record):
     metrics = json.loads(result.stdout)["metrics"]
     assert [path.name for path in here.iterdir()] == ["kept"]
     expected = {"daily.parquet", "decisions.parquet", "manifest.json", "summary.parquet", "truth.parquet"}
-    assert expected <= {path.name for path in (here / "kept").iterdir()}
+    assert expected == {path.name for path in (here / "kept").iterdir()}
     opened = ics.open_run("kept")
     made = metrics["voice.made"] + metrics["sms.made"]
     assert opened.decisions.height == made if record == "all" else 0 < opened.decisions.height < made
@@ -336,6 +388,19 @@ def test_a_run_is_printed_for_people(here):
     assert [path.name for path in here.iterdir()] == ["kept"]
 
 
+def test_a_ratio_is_printed_with_four_decimals_at_both_ends():
+    printed = answer("run", "minimal", *SMALL)
+    shown = [line for line in printed.splitlines() if "interception ratio" in line]
+    assert len(shown) == 2
+    assert all(re.search(r" 0\.\d{4}  +0\.\d{4} – 0\.\d{4} ", line) for line in shown)
+
+
+@pytest.mark.parametrize("title", ["[/bold] a title", "[red]a title", "[link=a title", ":smile: a title"])
+def test_a_title_is_printed_as_it_is_written(here, title):
+    (here / "a.toml").write_text(f'extends = "minimal"\ntitle = "{title}"\n', encoding="utf-8")
+    assert answer("run", "a.toml", *SMALL, "--days", 1).splitlines()[0] == title
+
+
 # The other commands
 
 
@@ -347,7 +412,7 @@ def test_validate_says_what_is_in_a_scenario(here):
 
 def test_schema_prints_json_that_names_every_kind_of_policy():
     offered = json.loads(answer("schema"))["properties"]["policies"]["items"]["oneOf"]
-    assert [policy["properties"]["kind"]["const"] for policy in offered] == list(POLICIES)
+    assert [policy["properties"]["kind"]["const"] for policy in offered] == list(policy_kinds())
 
 
 def test_figures_prints_every_figure_and_parameter(monkeypatch):
@@ -357,6 +422,7 @@ def test_figures_prints_every_figure_and_parameter(monkeypatch):
         assert entry.id in printed
     assert "3,600,000,000 calls" in printed
     assert "217,070,000,000 yuan" in printed
+    assert printed.count("[conflicts with ") == sum(f.conflict is not None for f in ledger.figures()) > 0
 
 
 def test_figures_prints_one_json_object_and_nothing_else():
@@ -368,9 +434,9 @@ def test_figures_prints_one_json_object_and_nothing_else():
     assert {f["id"]: f["value"] for f in found["figures"]}["funds_frozen_2025"] == 217.07e9
 
 
-@pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_help_names_every_command(flag):
-    printed = answer(flag)
+@pytest.mark.parametrize("flags", [["--help"], ["-h"], []], ids=repr)
+def test_help_names_every_command(flags):
+    printed = answer(*flags)
     for command in ("run", "validate", "schema", "figures", "calibrate"):
         assert f"\n  {command} " in printed
 
@@ -379,7 +445,7 @@ def test_help_names_every_command(flag):
 def test_every_command_has_help(command):
     printed = answer(command, "--help")
     assert printed.startswith(f"Usage: main {command}")
-    assert main.commands[command].help.splitlines()[0] in printed
+    assert main.commands[command].help.splitlines()[0] in " ".join(printed.split())
 
 
 def test_help_tells_the_default_scale():

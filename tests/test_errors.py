@@ -1,5 +1,7 @@
 """The tree of errors: what a message says, and that its facts are kept as attributes."""
 
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,20 +15,30 @@ from interceptsim.errors import (
     nearest_name,
 )
 
-
-@pytest.mark.parametrize(
+every_error = pytest.mark.parametrize(
     "error",
     [
-        ConfigurationError("a.toml", "wanted a table"),
+        ConfigurationError("a.toml", "wanted a table", given=[3], nearest="table"),
         LookaheadError("list", 1, 2),
         ColumnError("column 'channel' is missing"),
         ResultsError("runs/1: not a run"),
     ],
     ids=lambda error: type(error).__name__,
 )
+
+
+@every_error
 def test_every_error_is_caught_by_the_root_of_the_tree(error):
     with pytest.raises(InterceptSimError):
         raise error
+
+
+@every_error
+def test_every_error_passes_whole_between_processes(error):
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301  our own bytes
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert vars(again) == vars(error)
 
 
 def test_the_root_is_no_error_of_python_itself():
@@ -55,6 +67,19 @@ def test_a_configuration_error_keeps_its_facts():
 @given(st.text())
 def test_what_was_given_never_breaks_the_line(given):
     assert len(str(ConfigurationError("--set", "wanted PATH=VALUE", given=given)).splitlines()) == 1
+
+
+@pytest.mark.parametrize("given", ["a" * 5000, [1] * 5000, 10**5000], ids=["text", "list", "number"])
+def test_what_was_given_is_told_in_few_letters_however_much_it_is(given):
+    error = ConfigurationError("--set", "wanted PATH=VALUE", given=given)
+    assert len(str(error)) < 300
+    assert error.given == given
+
+
+def test_an_error_within_another_place_names_that_first_and_keeps_its_facts():
+    error = ConfigurationError("police", "no such key", given=3, nearest="policies").within("a.toml")
+    assert str(error) == "a.toml: police: got 3; no such key; did you mean 'policies'?"
+    assert (error.given, error.nearest) == (3, "policies")
 
 
 def test_a_lookahead_error_tells_both_times_and_keeps_them():

@@ -1,5 +1,6 @@
 """The ledger: reported figures as they were reported, and parameters that all have a source and a place."""
 
+import re
 import tomllib
 
 import pytest
@@ -141,6 +142,33 @@ PATHS = sorted({path for parameter in parameters() for path in parameter.paths})
 @pytest.mark.parametrize("path", PATHS)
 def test_a_path_of_a_parameter_leads_to_a_value_of_the_scenario(path, tables):
     assert values_at(tables, path.split("."))
+
+
+NUMBERS = r"(?<![a-z])\d+(?:\.\d+)?(?:e\d+)?"
+
+
+def numbers_of(value):
+    """Return the numbers in a value of a scenario; a list is told in words."""
+    if isinstance(value, dict):
+        return [number for entry in value.values() for number in numbers_of(entry)]
+    if isinstance(value, bool | list):
+        return []
+    return [float(number) for number in re.findall(NUMBERS, str(value).replace("e+", "e"))]
+
+
+SET = [p for p in parameters() if p.paths and p.status in {"assumed", "derived"}]  # what a source says need not be set
+
+
+@pytest.mark.parametrize("parameter", SET, ids=lambda p: p.id)
+def test_the_value_of_a_parameter_is_that_of_the_scenario_before_and_after_fitting(parameter):
+    file = tomllib.loads(shipped("configs", "china-2025.toml").read_text("utf-8"))
+    file["policies"] = [{"id": entry["kind"], **entry} for entry in file["policies"]]
+    fitted = {path: entry["value"] for path, entry in file["fitted"].items()}
+    told = numbers_of(parameter.value)
+    for path in parameter.paths:
+        for value in [*values_at(file, path.split(".")), *([fitted[path]] if path in fitted else [])]:
+            for number in numbers_of(value):
+                assert any(number == pytest.approx(n, rel=0.005) for n in told), (path, number)
 
 
 def test_the_shipped_files_are_found_by_name():

@@ -43,6 +43,7 @@ foreign_codes = st.integers(1, 999).filter(lambda code: code != 8 and not str(co
         ("110", 110, SHORT_CODE),
         ("12381", 12381, SHORT_CODE),
         ("95588", 95588, SHORT_CODE),
+        ("12345678", 12345678, SHORT_CODE),
         ("96110", 96110, SHORT_CODE),
         ("1069000000001", 1069000000001, SHORT_CODE),
         ("106900000000123", 106900000000123, SHORT_CODE),
@@ -53,7 +54,7 @@ def test_a_number_is_read_as_people_write_it(text, number, kind):
 
 
 NO_NUMBERS = """
-    + ++8613800138000 abc 138O0138000 12 +123456 +1234567890123456 +0123456789 0000123456789 12345678901
+    + ++8613800138000 abc 138O0138000 12 +123456 +1234567890123456 +0123456789 0000123456789 123456789 12345678901
     0123456789012 1069000000000123 12a45 １２３８１ ١٢٣٨١ 12381\x00 1e5 -5
 """
 
@@ -95,6 +96,21 @@ def test_different_serials_give_different_own_numbers(kind, country_code, data):
     serials = data.draw(st.lists(st.integers(0, SPANS[kind] - 1), unique=True, min_size=2, max_size=50))
     numbers = {int(own_number(np.int64(s), kind, country_code)) for s in serials}
     assert len(numbers) == len(serials)
+
+
+@pytest.mark.parametrize("kind", SPANS)
+@pytest.mark.parametrize("prime", [2, 5])
+def test_no_two_serials_meet_in_a_whole_span(kind, prime):
+    # serial * step mod span repeats within the span only if step shares a prime with it, and then at span / prime
+    apart = SPANS[kind] // prime
+    assert apart * prime == SPANS[kind]
+    assert own_number(0, kind, 95) != own_number(apart, kind, 95)
+
+
+@pytest.mark.parametrize("prime", [2, 5, 7])
+def test_no_two_serials_of_random_numbers_meet(prime):
+    assert RANDOM_SERIALS == 2**10 * 5**10 * 7
+    assert random_number(0) != random_number(RANDOM_SERIALS // prime)
 
 
 @pytest.mark.parametrize("kind", SPANS)

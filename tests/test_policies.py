@@ -4,16 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from interceptsim.attempts import CHANNELS, ENTRIES, SCORE_ONE, AttemptBatch
 from interceptsim.errors import ColumnError
-from interceptsim.filtering.kernels import MAX_COUNT, NO_LIMIT, OP_CHANNELS, OP_ENTRIES
+from interceptsim.filtering.kernels import ARGUMENTS, MAX_COUNT, NO_LIMIT, OP_CHANNELS, OP_ENTRIES
 from interceptsim.filtering.plan import compile_filter
 from interceptsim.filtering.policies import (
-    POLICIES,
     AllowListedNumbers,
     AnyPolicy,
     FilterPolicy,
@@ -22,6 +21,7 @@ from interceptsim.filtering.policies import (
     RejectSpoofedOrigin,
     ScoreText,
     Threshold,
+    policy_kinds,
 )
 from interceptsim.randomness import threshold
 from interceptsim.units import HOUR_US, MINUTE_US
@@ -30,8 +30,13 @@ LEAST: dict[str, dict[str, Any]] = {
     "allow-listed-numbers": {"numbers": ["12381"]},
     "reject-listed-numbers": {},
     "reject-spoofed-origin": {},
+    "reject-number-ranges": {"intercept": ["+95"]},
     "limit-attempts": {"per_day": {"critical": 5}},
+    "limit-fan-out": {"distinct": {"critical": 50}},
     "score-text": {"threshold": 0.6},
+    "reject-listed-links": {"links": ["a.example"]},
+    "score-reputation": {"text_weight": 1.0, "threshold": 0.9},
+    "match-expression": {"sql": "entry = 0"},
 }
 """The fewest parameters each kind needs."""
 
@@ -42,13 +47,13 @@ kinds = pytest.mark.parametrize("kind", LEAST)
 
 def policy(kind, **parameters):
     """Return a policy of a kind, with the parameters it needs and those that are given."""
-    return POLICIES[kind].model_validate({"kind": kind, **LEAST[kind], **parameters})
+    return policy_kinds()[kind].model_validate({"kind": kind, **LEAST[kind], **parameters})
 
 
 def arguments_of(*policies):
     """Return the arguments of the only operation that a chain compiles to."""
     (row,) = compile_filter(policies).ops
-    return row[4:].tolist()
+    return row[ARGUMENTS:].tolist()
 
 
 def batch_of(**columns):
@@ -77,9 +82,9 @@ def verdicts_of(batch, *policies):
 # What all policies share
 
 
-def test_every_kind_is_registered_under_its_own_name_in_order():
-    assert list(POLICIES) == list(LEAST)
-    for kind, declared in POLICIES.items():
+def test_every_kind_is_registered_under_its_own_name():
+    assert set(LEAST) <= set(policy_kinds())
+    for kind, declared in policy_kinds().items():
         assert declared.model_json_schema()["properties"]["kind"]["const"] == kind
 
 
@@ -123,7 +128,7 @@ def test_a_policy_that_is_off_is_left_out_of_the_plan(kind):
 @kinds
 def test_a_policy_acts_on_all_it_supports_unless_told_otherwise(kind):
     declared = policy(kind)
-    assert declared.channels == (("sms",) if kind == "score-text" else CHANNELS)
+    assert declared.channels == (("sms",) if kind in ("score-text", "reject-listed-links") else CHANNELS)
     assert declared.entries == ENTRIES
 
 
@@ -143,6 +148,7 @@ def test_an_unknown_channel_or_entry_is_refused(kind, bad):
 
 
 @kinds
+@settings(deadline=None)  # the first call compiles
 @given(st.sets(st.sampled_from(ENTRIES), min_size=1))
 def test_channels_and_entries_become_bits(kind, entries):
     (row,) = compile_filter([policy(kind, channels=["sms"], entries=sorted(entries))]).ops
@@ -164,7 +170,7 @@ def test_a_rule_decides_on_its_own_channels_and_entries_alone():
 @kinds
 def test_an_entry_is_read_by_its_kind(kind):
     found = ANY_POLICY.validate_python({"kind": kind, **LEAST[kind]})
-    assert type(found) is POLICIES[kind]
+    assert type(found) is policy_kinds()[kind]
     assert ANY_POLICY.validate_python(found) is found
 
 
@@ -210,13 +216,13 @@ def test_a_listed_number_must_be_one(kind):
 
 
 def test_an_allow_list_is_not_empty():
-    with pytest.raises(ValidationError, match="at least 1 item"):
+    with pytest.raises(ValidationError, match="wanted 'numbers' or a 'file' of them"):
         AllowListedNumbers(kind="allow-listed-numbers", numbers=())
 
 
 def test_numbers_are_listed_as_they_are_dialled():
     allowed = policy("allow-listed-numbers", numbers=["12381", "13800138000", "+95 9 1234 5678"])
-    assert set(compile_filter([allowed]).pool.tolist()) == {0, 12381, 8613800138000, 95912345678}
+    assert set(allowed.listed().tolist()) == {12381, 8613800138000, 95912345678}
 
 
 def test_listed_numbers_pass_or_are_intercepted():
@@ -248,8 +254,8 @@ def test_adoption_is_a_share(bad):
 def test_adoption_becomes_a_threshold_and_each_list_has_its_own_subscribers():
     one = arguments_of(policy("reject-listed-numbers", adoption_ratio=0.25))
     other = arguments_of(policy("reject-listed-numbers", adoption_ratio=0.25, id="other"))
-    assert one[3] == other[3] == threshold(0.25) == 2**30
-    assert one[4] != other[4]
+    assert one[5] == other[5] == threshold(0.25) == 2**30
+    assert one[6] != other[6]
 
 
 def test_a_list_that_a_quarter_adopts_stops_a_quarter():
@@ -278,9 +284,9 @@ def test_a_threshold_needs_one_of_its_counts():
         Threshold()
 
 
-@pytest.mark.parametrize("bad", [-1, int(MAX_COUNT), 1.5, "many"])
+@pytest.mark.parametrize("bad", [-1, 1_000_001, 1.5, "many"])
 def test_a_count_fits_its_word(bad):
-    assert Threshold(warn=int(MAX_COUNT) - 1).warn == MAX_COUNT - 1
+    assert Threshold(warn=1_000_000).warn == 1_000_000 < MAX_COUNT // 16
     with pytest.raises(ValidationError):
         Threshold(warn=bad)
 
@@ -306,7 +312,7 @@ def test_the_windows_of_a_limit_stand_in_their_order():
     none = int(NO_LIMIT)
     declared = policy("limit-attempts", per_minute={"warn": 2}, per_day={"warn": 4, "critical": 6})
     assert arguments_of(declared)[:6] == [2, none, none, none, 4, 6]
-    assert compile_filter([declared]).words == 3
+    assert compile_filter([declared]).words == 2  # one for each window that is limited
 
 
 def test_attempts_beyond_a_count_are_labelled_and_then_intercepted():
@@ -329,12 +335,13 @@ def test_labels_begin_at_or_below_the_threshold():
         policy("score-text", label_from=0.61)
 
 
-@pytest.mark.parametrize("bad", [5.1, -5.1, float("nan"), "high", None])
+@pytest.mark.parametrize("bad", [100.1, -100.1, float("nan"), "high", None])
 def test_a_score_has_bounds(bad):
     with pytest.raises(ValidationError):
         policy("score-text", threshold=bad)
 
 
+@settings(deadline=None)
 @given(st.floats(-5, 5), st.floats(-5, 5))
 def test_scores_become_fixed_point(one, other):
     low, high = sorted([one, other])

@@ -16,6 +16,7 @@ from interceptsim.randomness import (
     DELAY_CONSTANT,
     DELAY_EXPONENTIAL,
     DELAY_LOGNORMAL,
+    LONGEST_US,
     choose,
     delay_us,
     draw,
@@ -261,6 +262,27 @@ def test_the_extremes_of_a_draw_give_finite_delays(word):
     lognormal = delay_us(np.uint64(word), DELAY_LOGNORMAL, HOUR_US, 6.0 * HOUR_US, 1.0)
     assert HOUR_US <= exponential <= HOUR_US + 24 * 6 * HOUR_US
     assert HOUR_US <= lognormal <= HOUR_US + 600 * 6 * HOUR_US
+
+
+@compiled
+@given(
+    words,
+    st.sampled_from([DELAY_EXPONENTIAL, DELAY_LOGNORMAL]),
+    st.integers(0, LONGEST_US),
+    st.floats(1e12, 1e23),
+    st.floats(0.001, 4),
+)
+def test_no_delay_overflows(word, kind, minimum_us, scale_us, sigma):
+    found = delay_us(np.uint64(word), kind, minimum_us, scale_us, sigma)
+    assert minimum_us <= found <= minimum_us + LONGEST_US
+    assert found == plainly("delay_us", np.uint64(word), kind, np.int64(minimum_us), scale_us, sigma)
+
+
+def test_the_longest_random_part_of_a_delay_is_two_hundred_years():
+    century = 100.0 * 365 * 24 * HOUR_US
+    for kind in (DELAY_EXPONENTIAL, DELAY_LOGNORMAL):
+        drawn = {delay_us(np.uint64(word), kind, HOUR_US, century, 4.0) for word in (0, MASK)}
+        assert HOUR_US + 2 * 100 * 365 * 24 * HOUR_US == HOUR_US + LONGEST_US == max(drawn)
 
 
 def test_exponential_delays_have_their_mean_and_median():

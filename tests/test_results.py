@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import interceptsim as ics
-from interceptsim.attempts import COLUMNS
+from interceptsim.attempts import COLUMNS, OPTIONAL_COLUMNS
 from interceptsim.errors import ResultsError
 from interceptsim.results import Estimate, Replicates, Target, digest_of, open_run, t_quantile
 from interceptsim.scenario import Scenario
@@ -125,6 +125,25 @@ def test_where_nothing_was_counted_the_upper_end_is_the_rule_of_three(lines, hig
     assert Replicates(0.0, np.zeros(FOLDS)).estimate(lines, 1000.0) == Estimate(0.0, 0.0, high)
 
 
+@pytest.mark.parametrize("folds", [1, 2, FOLDS])
+@pytest.mark.parametrize("value", [1e-9, 0.8, 1.0, 40.0])
+def test_a_line_that_stands_alone_has_an_interval_from_nought_to_more_than_the_whole(value, folds):
+    estimate = Replicates(value, np.full(folds, value)).estimate(lines=1, whole=1.0)
+    assert (estimate.value, estimate.low) == (value, 0.0)
+    assert estimate.high >= max(1.0, 2 * value)
+
+
+def test_where_everything_was_counted_the_interval_is_the_rule_of_three_too():
+    counted = np.full((FOLDS, 1), 10)
+    estimate = Replicates.of(counted, counted, np.array([1000.0]), np.eye(1)).estimate(lines=300, whole=1000.0)
+    assert (estimate.low, estimate.high) == (pytest.approx(990.0), pytest.approx(1010.0))
+
+
+def test_two_lines_that_differ_in_rounding_alone_tell_nothing():
+    estimate = Replicates(100.0, np.full(FOLDS, 100.0 + 1e-13)).estimate(lines=2, whole=1000.0)
+    assert (estimate.low, estimate.high) == (0.0, 1100.0)
+
+
 @given(st.lists(st.integers(0, 100), min_size=FOLDS, max_size=FOLDS).filter(lambda counts: len(set(counts)) > 1))
 def test_a_count_that_differs_between_folds_has_an_interval_of_some_width(counts):
     counted = np.array(counts)[:, None]
@@ -193,8 +212,9 @@ def test_the_daily_frame_adds_up_to_the_metrics(found, channel, outcome):
 
 def test_the_record_holds_every_counted_attempt_in_order(found):
     decisions = found.decisions
-    extra = ["line_id", "ordinal", "element", "verdict", "reason", "outcome"]
-    assert decisions.columns == [*COLUMNS, *extra]
+    visible = [name for name in COLUMNS if name not in OPTIONAL_COLUMNS]
+    about = ["line_id", "ordinal", "element", "verdict", "reason", "outcome"]
+    assert decisions.columns == [*visible, "text_score", "link", *about]
     assert decisions.height == found.metrics["voice.made"] + found.metrics["sms.made"]
     assert_frame_equal(decisions, decisions.sort("time_us", "line_id", "ordinal"))
     intercepted = decisions.filter(pl.col("outcome") == "intercepted")
@@ -216,7 +236,9 @@ def test_a_sample_is_the_record_of_every_fiftieth_line(minimal):
 
 
 def test_a_record_on_disk_is_the_record_in_memory(minimal, found, tmp_path):
+    (tmp_path / "part-99999.parquet").write_text("mine")
     ics.run(minimal, scale=10_000, record="all", record_folder=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["decisions.parquet", "part-99999.parquet"]
     assert_frame_equal(pl.read_parquet(tmp_path / "decisions.parquet"), found.decisions)
 
 
@@ -304,11 +326,33 @@ def test_a_full_disk_while_writing_is_told_and_leaves_nothing(found, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("folder", ["kept", "deep/er/kept"])
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyboardInterrupt()], ids=["bug", "interrupt"])
-def test_any_failure_while_writing_leaves_nothing(found, tmp_path, error):
+def test_any_failure_while_writing_leaves_nothing(found, tmp_path, error, folder):
     with pytest.raises(type(error)):
-        replace(found, daily=Failing(error)).save(tmp_path / "kept")
+        replace(found, daily=Failing(error)).save(tmp_path / folder)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_leaves_the_directories_that_were_there(found, tmp_path):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(RuntimeError):
+        replace(found, daily=Failing(RuntimeError("a bug"))).save(tmp_path / "mine" / "deep" / "kept")
+    assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["a" * 5000, f"deep/{'a' * 5000}/kept"])
+def test_a_name_too_long_is_told_and_leaves_nothing(found, tmp_path, folder):
+    with pytest.raises(ResultsError, match="cannot be written: File name too long"):
+        found.save(tmp_path / folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_that_leads_nowhere_is_something(found, tmp_path):
+    (tmp_path / "kept").symlink_to("nowhere")
+    with pytest.raises(ResultsError, match="something is there already"):
+        found.save(tmp_path / "kept")
 
 
 @pytest.mark.parametrize("name", ["none", "empty"])

@@ -3,18 +3,21 @@
 import datetime as dt
 import json
 import math
+import tomllib
 
+import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from interceptsim.errors import ConfigurationError
-from interceptsim.filtering.policies import POLICIES, ScoreText
-from interceptsim.ledger import shipped_names
+from interceptsim.filtering.policies import ScoreText, policy_kinds
+from interceptsim.ledger import figures, shipped, shipped_names
 from interceptsim.scenario import (
     MAX_SLICE_US,
     MIN_SLICE_US,
+    Fitted,
     Scenario,
     load,
     load_policies,
@@ -184,7 +187,15 @@ def test_a_delay_at_the_floor_is_admitted(minimal):
 
 def test_a_delay_under_the_floor_is_refused(minimal):
     error = refused_change(minimal, {"policies.reject-listed-numbers.delay": "30s"})
-    assert "is 30s; at least 1min is wanted" in str(error)
+    assert str(error).startswith("minimal: policies.reject-listed-numbers.delay: got '30s'; at least 1min is wanted")
+
+
+def test_the_list_whose_delay_is_under_the_floor_is_named(minimal):
+    lists = [
+        {"kind": "reject-listed-numbers", "id": name, "delay": delay} for name, delay in (("a", "2h"), ("b", "1s"))
+    ]
+    error = refused_change(minimal, {"policies": lists})
+    assert (error.where, error.given) == ("minimal: policies.b.delay", "1s")
 
 
 def test_the_floor_is_of_the_minimum_and_not_of_the_mean(minimal):
@@ -247,9 +258,7 @@ CHINA_VALUES = values_of(CHINA)
 @settings(deadline=None, max_examples=40)
 @given(st.sampled_from(sorted(CHINA_VALUES)))
 def test_a_value_put_back_by_its_path_changes_nothing(path):
-    changed = CHINA.replace({path: CHINA_VALUES[path]})
-    assert changed.model_copy(update={"fitted": CHINA.fitted}) == CHINA
-    assert changed.fitted == {name: entry for name, entry in CHINA.fitted.items() if name != path}
+    assert CHINA.replace({path: CHINA_VALUES[path]}) == CHINA
 
 
 @settings(deadline=None, max_examples=40)
@@ -265,9 +274,7 @@ def test_a_path_with_a_wrong_key_leads_nowhere(path, position):
 @given(
     st.one_of(
         st.text(),
-        st.lists(st.sampled_from(["policies", "score-text", "hubs", "hub", "period", "", "0", "traffic"])).map(
-            ".".join
-        ),
+        st.lists(st.sampled_from(["policies", "score-text", "hubs", "hub", "period", "", "0", "fitted"])).map(".".join),
         st.sampled_from(["policies.score-text", "traffic.lines", "hubs.hub.fraud_types.dating", "name", "period"]),
     ),
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers()), st.just({})),
@@ -297,6 +304,25 @@ def test_an_unknown_key_of_a_path_is_refused_with_the_nearest(minimal, path, nea
     error = refused_change(minimal, {path: 1})
     assert error.nearest == nearest
     assert path in str(error)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "hubs.hub.country_code",
+        "police.sms_complaint_ratio",
+        "traffic.lines.calls.share",
+        "policies.limit-attempts.per_day.warn",
+    ],
+)
+def test_true_is_no_number(minimal, path):
+    error = refused_change(minimal, {path: True})
+    assert str(error) == f"minimal: {path}: wanted a number, not true or false"
+
+
+def test_true_is_no_number_in_a_list_either(minimal):
+    error = refused_change(minimal, {"traffic.profiles.day.hours": [1] * 20 + [True] * 4})
+    assert error.where == "minimal: traffic.profiles.day.hours.20"
 
 
 def test_an_entry_of_a_list_is_no_value(minimal):
@@ -373,12 +399,18 @@ def test_two_policies_do_not_share_an_id(minimal):
     assert "id 'reject-spoofed-origin' is used twice" in str(refused_change(minimal, {"policies": twice}))
 
 
-@pytest.mark.parametrize("where", ["hubs", "traffic.lines", "traffic.profiles"])
-def test_an_id_is_used_once(minimal, where):
-    tables = minimal.as_dict()
+def test_two_carriers_do_not_share_an_id(minimal):
+    carriers = [{"id": "one", "share": 0.5}, {"id": "one", "share": 0.5}]
+    error = refused_change(minimal, {"population.carriers": carriers})
+    assert str(error) == "minimal: population.carriers: id 'one' is used twice; give each its own 'id'"
+
+
+@pytest.mark.parametrize("where", ["hubs", "traffic.lines", "traffic.profiles", "calibration"])
+def test_an_id_is_used_once(where):
+    tables = CHINA.as_dict()
     for key in where.split("."):
         tables = tables[key]
-    assert "used twice" in str(refused_change(minimal, {where: [*tables, tables[0]]}))
+    assert "used twice" in str(refused_change(CHINA, {where: [*tables, tables[0]]}))
 
 
 @pytest.mark.parametrize(
@@ -411,7 +443,21 @@ def test_a_whole_number_of_subscribers_may_be_written_as_a_float(minimal):
 
 def test_a_target_of_an_unknown_figure_is_refused_with_the_nearest():
     error = refused_change(CHINA, {"calibration.voice.figure": "calls_intercepted_2052"})
+    assert error.where == "china-2025: calibration.voice.figure"
     assert error.nearest == "calls_intercepted_2025"
+
+
+def test_a_target_of_a_figure_without_a_period_is_refused():
+    undated = next(f.id for f in figures() if f.start is None or f.end is None)
+    assert f"no dated figure '{undated}'" in str(refused_change(CHINA, {"calibration.sms.figure": undated}))
+
+
+@pytest.mark.parametrize("key", ["volume", "strength"])
+@pytest.mark.parametrize("path", ["policies.score-txt.threshold", "policies.score-text", "policies", ""])
+def test_a_target_that_solves_for_no_value_is_refused(write, key, path):
+    error = refusal(write(f'extends = "china-2025"\n[[calibration]]\nid = "sms"\n{key} = "{path}"\n'))
+    assert error.where.endswith(f"a.toml: calibration.sms.{key}")
+    assert error.given == path
 
 
 # Files
@@ -463,6 +509,36 @@ def test_a_file_without_the_usual_ending_is_read_too(write):
     path = write('extends = "minimal"\ntitle = "b"\n', name="scenario")
     assert load(path).title == "b"
     assert load(str(path)).title == "b"
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a" * 5000 + ".toml", "a/" * 5000, "a\0", "a\0.toml", ""])
+def test_what_cannot_be_the_name_of_a_file_is_refused(name):
+    refusal(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"subscribers = {'9' * 5000}", "an integer of thousands of digits"),
+        (f"subscribers = {'[' * 3000}", "nested more than 20 deep"),
+        (f"subscribers = {'[' * 100}{']' * 100}", "nested more than 20 deep"),
+        (f"subscribers.{'.'.join('a' * 3000)} = 1", "nested more than 20 deep"),
+        (f"subscribers = {'9' * 4000}", "less than or equal to 1990000000"),
+    ],
+    ids=["digits", "brackets", "lists", "keys", "number"],
+)
+def test_what_no_reader_can_hold_is_refused(write, text, told):
+    path = write(f'extends = "minimal"\n[population]\n{text}\n')
+    error = refusal(path)
+    assert error.where.startswith(str(path))
+    assert told in str(error)
+    assert len(str(error)) < 500
+
+
+def test_an_id_that_is_no_text_is_told_by_its_path(write):
+    error = refusal(write('extends = "minimal"\n[[hubs]]\nid = 3\n'))
+    assert error.where.endswith("a.toml: hubs.3.id")
+    assert "valid string" in str(error)
 
 
 # Extends
@@ -521,9 +597,22 @@ def test_a_file_that_extends_itself_is_refused(write):
     assert "extends itself" in str(refusal(write('extends = "b.toml"\n', name="c.toml")))
 
 
+@pytest.mark.parametrize("spelling", ["./a.toml", "below/../a.toml", "link.toml"])
+def test_a_file_that_extends_itself_by_another_name_is_refused(write, tmp_path, spelling):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "link.toml").symlink_to("a.toml")
+    error = refusal(write(f'extends = "{spelling}"\n'))
+    assert error.wanted == "extends itself"
+    assert len(str(error)) < 4 * len(str(tmp_path)) + 100
+
+
 def test_what_is_extended_must_be_there(write):
-    assert refusal(write('extends = "minimol"\n')).nearest == "minimal"
-    assert "none.toml: cannot be read" in str(refusal(write('extends = "none.toml"\n')))
+    path = write('extends = "minimol"\n')
+    assert refusal(path).nearest == "minimal"
+    assert str(refusal(path)).startswith(f"{path}: extends: minimol: no such scenario")
+    assert str(refusal(write('extends = "none.toml"\n'))).startswith(
+        f"{path}: extends: {path.parent}/none.toml: cannot"
+    )
     assert refusal(write("extends = 3\n")).given == 3
 
 
@@ -577,6 +666,78 @@ def test_a_fitted_value_that_is_replaced_is_fitted_no_more(write):
     assert scenario.traffic.voice.latent == 7e8
 
 
+@pytest.mark.parametrize("path", ["policies", "traffic.voice", "traffic"])
+def test_a_fitted_value_is_fitted_no_more_where_a_table_above_it_is_replaced(write, path):
+    scenario = load(write(FITTED))
+    tables = scenario.as_dict()
+    tables["policies"][2]["threshold"] = 0.9
+    tables["traffic"]["voice"]["latent"] = "1e9/year"
+    for key in path.split("."):
+        tables = tables[key]
+    changed = scenario.replace({path: tables})
+    left = "policies.score-text.threshold" if path.startswith("traffic") else "traffic.voice.latent"
+    assert set(changed.fitted) == {left}
+
+
+def test_a_fitted_value_is_fitted_no_more_where_its_policy_is_left_out(write):
+    scenario = load(write(FITTED))
+    assert set(scenario.replace({"policies": []}).fitted) == {"traffic.voice.latent"}
+    assert set(scenario.with_policies([]).fitted) == {"traffic.voice.latent"}
+
+
+def test_the_same_value_written_otherwise_is_still_fitted(write):
+    scenario = load(write(FITTED))
+    assert scenario.replace({"traffic.voice.latent": "0.7e9/year"}) == scenario
+
+
+def test_what_is_fitted_is_not_set_but_by_its_value(write):
+    for path, value in (("fitted", 5), ("fitted", []), ("fitted", {}), ("fitted.traffic", 3)):
+        assert "`interceptsim calibrate` writes it" in str(refused_change(load(write(FITTED)), {path: value}))
+
+
+def test_a_scenario_fitted_from_python_says_so(minimal):
+    entry = Fitted(value=0.55, figure="sms_blocked_2025", under="an interception ratio of 0.75 (assumed)")
+    scenario = minimal.fit({"policies.score-text.threshold": entry})
+    assert scenario.policies[2].threshold == 0.55
+    assert scenario.fitted == {"policies.score-text.threshold": entry}
+    assert Scenario.model_validate(scenario.as_dict()) == scenario
+
+
+# Fitted values of what is extended
+
+
+def test_what_the_base_was_fitted_to_is_inherited_with_its_values(write):
+    scenario = load(write('extends = "china-2025"\ntitle = "another"\n'))
+    assert scenario.fitted == CHINA.fitted
+    assert scenario.replace({"title": CHINA.title, "extends": None}) == CHINA
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('[traffic.voice]\nlatent = "1e9/year"\n', "traffic.voice.latent"),
+        ('[[policies]]\nkind = "score-text"\nthreshold = 0.9\n', "policies.score-text.threshold"),
+    ],
+)
+def test_a_value_of_the_file_itself_takes_the_place_of_a_fitted_one_of_its_base(write, text, path):
+    changed = load(write(f'extends = "china-2025"\n{text}'))
+    assert CHINA.fitted.keys() - changed.fitted.keys() == {path}
+    assert values_of(changed)[path] in {"1000000000.0/year", 0.9}
+
+
+def test_a_fitted_value_of_the_file_itself_takes_the_place_of_all_others(write):
+    write(FITTED, name="base.toml")
+    text = FITTED.replace("minimal", "base.toml").replace("7e8", "8e8").replace("0.55", "0.65")
+    assert (
+        load(write(text.replace("[fitted", '[traffic.voice]\nlatent = "1e9/year"\n[fitted', 1))).traffic.voice.latent
+        == 8e8
+    )
+    again = load(write(text[: text.index('[fitted."traffic')]))
+    assert again.traffic.voice.latent == 7e8
+    assert again.policies[2].threshold == 0.65
+    assert [again.fitted[path].value for path in sorted(again.fitted)] == [0.65, "7e8/year"]
+
+
 def test_another_value_replaced_leaves_what_is_fitted(write):
     scenario = load(write(FITTED))
     assert scenario.replace({"police.delay.median": "3h"}).fitted == scenario.fitted
@@ -593,6 +754,14 @@ def test_another_value_replaced_leaves_what_is_fitted(write):
 def test_a_fitted_value_that_does_not_fit_is_refused(write, path, value, told):
     text = f'extends = "minimal"\n[fitted."{path}"]\nvalue = {value}\nfigure = "a"\nunder = "b"\n'
     assert told in str(refusal(write(text)))
+
+
+@pytest.mark.parametrize("missing", ["value", "figure", "under"])
+def test_a_fitted_value_says_what_it_was_fitted_to(write, missing):
+    entry = {"value": "5", "figure": '"a"', "under": '"b"'}
+    lines = "\n".join(f"{key} = {value}" for key, value in entry.items() if key != missing)
+    error = refusal(write(f'extends = "minimal"\n[fitted."police.delay"]\n{lines}\n'))
+    assert error.where.endswith(f"a.toml: fitted.police.delay.{missing}")
 
 
 def test_fitted_must_be_a_table(write):
@@ -622,8 +791,25 @@ def test_an_unknown_kind_in_a_file_of_policies_is_refused_with_file_and_nearest(
     path = write('[[policies]]\nkind = "limit-attempt"\n')
     with pytest.raises(ConfigurationError) as caught:
         load_policies(path)
-    assert caught.value.where == f"{path}: policies"
-    assert caught.value.nearest == "limit-attempts"
+    assert caught.value.where == f"{path}: policies.limit-attempt"
+    assert "did you mean 'limit-attempts'?" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("kind = []", "policies.[]: no such policy: []"),
+        ("", "policies.0: wanted a table with the 'kind' of a policy"),
+        ('kind = "score-text"\nthreshold = "high"', "policies.score-text.threshold: got 'high'"),
+        ('kind = "score-text"\ntreshold = 1', "did you mean 'threshold'?"),
+    ],
+)
+def test_a_mistake_in_a_file_of_policies_is_told_with_file_and_path(write, text, told):
+    path = write(f"[[policies]]\n{text}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load_policies(path)
+    assert str(caught.value).startswith(f"{path}: policies.")
+    assert told in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -653,6 +839,23 @@ def test_a_setting_needs_a_path_and_a_value(text):
     assert (caught.value.where, caught.value.given) == ("--set", text)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a=1\nb=2", "wanted one PATH=VALUE"),
+        ("a=1\n[b]", "wanted one PATH=VALUE"),
+        (f"a={'9' * 5000}", "--set a: holds an integer of thousands of digits"),
+        (f"a={'[' * 3000}", "--set a: tables or lists nested"),
+        (f"a={{{'.'.join('b' * 3000)} = 1}}", "--set a: tables or lists nested"),
+    ],
+    ids=["two", "table", "digits", "brackets", "keys"],
+)
+def test_a_setting_is_one_value_that_a_scenario_can_hold(text, told):
+    with pytest.raises(ConfigurationError) as caught:
+        parse_setting(text)
+    assert told in str(caught.value)
+
+
 @given(st.text(st.characters(exclude_characters="="), min_size=1).filter(str.strip), st.integers(-(2**63), 2**63))
 def test_a_setting_keeps_its_path_whatever_it_is(path, value):
     assert parse_setting(f"{path}={value}") == (path.strip(), value)
@@ -680,10 +883,56 @@ def test_the_schema_is_json_and_names_every_key_of_a_scenario(json_schema):
 
 def test_the_schema_lists_every_kind_of_policy_in_order(json_schema):
     offered = json_schema["properties"]["policies"]["items"]["oneOf"]
-    assert [policy["properties"]["kind"]["const"] for policy in offered] == list(POLICIES)
+    assert [policy["properties"]["kind"]["const"] for policy in offered] == list(policy_kinds())
 
 
 def test_every_reference_of_the_schema_leads_somewhere(json_schema):
     references = {table["$ref"] for table in every_table(json_schema) if "$ref" in table}
     assert len(references) > 5
     assert {reference.removeprefix("#/$defs/") for reference in references} <= set(json_schema["$defs"])
+
+
+def as_json(at):
+    """Return TOML's tables as JSON has them: dates become texts."""
+    if isinstance(at, dict):
+        return {key: as_json(value) for key, value in at.items()}
+    if isinstance(at, list):
+        return [as_json(value) for value in at]
+    return at.isoformat() if isinstance(at, dt.date) else at
+
+
+def shipped_tables(name):
+    return as_json(tomllib.loads(shipped("configs", f"{name}.toml").read_text("utf-8")))
+
+
+@pytest.mark.parametrize("name", ["china-2025", "minimal"])
+def test_the_schema_admits_what_is_shipped(json_schema, name):
+    jsonschema.Draft202012Validator.check_schema(json_schema)
+    jsonschema.validate(shipped_tables(name), json_schema)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_schema_admits_a_scenario_written_out(json_schema, name):
+    jsonschema.validate(load(name).as_dict(), json_schema)
+
+
+def test_the_schema_refuses_an_unknown_key_and_a_delay_without_a_unit(json_schema):
+    validator = jsonschema.Draft202012Validator(json_schema)
+    for change in ({"polcies": []}, {"police": {**shipped_tables("minimal")["police"], "delay": 2}}):
+        assert not validator.is_valid({**shipped_tables("minimal"), **change})
+
+
+def test_defaults_in_the_schema_stand_as_they_are_written(json_schema):
+    properties = [
+        table["properties"] for table in every_table(json_schema) if isinstance(table.get("properties"), dict)
+    ]
+    defaults = {
+        key: field["default"]
+        for fields in properties
+        for key, field in fields.items()
+        if field.get("default") is not None and "pattern" in field
+    }
+    assert defaults["warm_up"] == "45d"
+    assert defaults["minimum"] == "0s"
+    assert defaults["publish_every"] == "1h"
+    assert all(isinstance(default, str) for default in defaults.values())

@@ -150,15 +150,26 @@ def test_a_sample_holds_every_fiftieth_line_whole(busy: Scenario) -> None:
 
 def test_a_run_decides_as_the_row_by_row_twin_where_no_list_is_posted(busy: Scenario) -> None:
     """Attempts of the whole run, warm-up left out, decided again one by one from what was recorded."""
-    changed = busy.replace({"policies.reject-listed-numbers.enabled": False, "period.warm_up": "0d"})
+    more = [
+        {"kind": "reject-number-ranges", "intercept": ["+95"], "label": ["+8617"]},
+        {"kind": "limit-fan-out", "per": "hour", "distinct": {"critical": 5}, "action": "observe"},
+        {"kind": "limit-attempts", "id": "bucket", "window": "leaky-bucket", "per_hour": {"warn": 4}},
+        {"kind": "reject-listed-links", "links": ["a.example"]},
+        {"kind": "score-reputation", "weights": {"limit-fan-out": 0.5}, "text_weight": 0.5, "threshold": 0.7},
+        {"kind": "label-suspected", "when": ["limit-fan-out", "score-text"]},
+        {"kind": "match-expression", "sql": "roaming AND b_carrier = 1", "action": "label"},
+    ]
+    listed = {"policies": [*busy.as_dict()["policies"], *more], "period.warm_up": "0d"}
+    changed = busy.replace(listed).replace({"policies.reject-listed-numbers.enabled": False})
     run = simulation.run(changed, scale=SCALE, record="all")
     assert run.decisions is not None
+    assert set(run.decisions["reason"]) >= {"reject-number-ranges", "bucket", "score-reputation", "label-suspected"}
     chain = RowFilter(changed.policies)
     names = ["", *(p.id for p in changed.policies if p.enabled)]
     verdicts = ("deliver", "label", "intercept")
-    columns = [*Attempt._fields, "verdict", "reason"]
+    columns = [*(name for name in Attempt._fields if name in run.decisions.columns), "verdict", "reason"]
     for row in run.decisions.select(columns).iter_rows():
-        verdict, reason, _ = chain.decide(Attempt(*row[:-2]))
+        verdict, reason, *_ = chain.decide(Attempt(*row[:-2]))
         assert (verdicts[verdict], names[reason]) == row[-2:]
 
 
@@ -198,6 +209,12 @@ def test_numbers_are_used_by_one_line_from_birth_to_death(busy: Scenario) -> Non
     assert overlap > 100
     ordered = spans.with_columns(before=pl.col("last").shift(1).over("line_id")).drop_nulls()
     assert (ordered["first"] > ordered["before"]).all()
+
+
+def test_numbers_that_outlive_any_run_never_die(minimal: Scenario) -> None:
+    law = {"minimum": "70000d", "median": "70000d", "sigma": 4.0}
+    run = simulation.run(minimal.replace({"policies": [], "traffic.lines.calls.number_life": law}), scale=SCALE)
+    assert run.metrics["voice.not made"] == 0 < run.metrics["voice.made"]
 
 
 def test_estimates_at_days_are_prorated_and_say_so(china: Scenario) -> None:

@@ -3,6 +3,7 @@
 import math
 import re
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -209,6 +210,7 @@ def test_a_scale_means_one_in_n_however_it_is_written(n):
         "2:1000",
         "1/1000",
         "1000.0",
+        "1:" + "9" * 5000,
         None,
         True,
     ],
@@ -254,6 +256,22 @@ def test_the_schema_of_a_quantity_admits_what_is_read(kind, texts):
         assert re.search(schema["pattern"], text)
         adapter.validate_python(text)
     assert not re.search(schema["pattern"], "2")
+
+
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
+        ("2h", True),
+        ({"minimum": "1h", "mean": "6h"}, True),
+        ({"median": "16h", "sigma": 0.9}, True),
+        ("two hours", False),
+        ({"median": "16h", "sigma": 9}, False),
+        ({"meen": "6h"}, False),
+        (2, False),
+    ],
+)
+def test_the_schema_of_a_delay_admits_a_duration_or_a_table(given, fits):
+    assert jsonschema.Draft202012Validator(Delay.model_json_schema()).is_valid(given) == fits
 
 
 def test_a_delay_in_a_word_is_constant():

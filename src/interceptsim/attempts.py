@@ -9,6 +9,7 @@ Polars, Parquet, TOML and the documentation.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
@@ -39,6 +40,7 @@ __all__ = [
     "Rows",
     "Truth",
     "empty_rows",
+    "link_id",
 ]
 
 LOCAL_OFFSET_US = 8 * 3_600_000_000
@@ -73,10 +75,14 @@ COLUMNS: dict[str, np.dtype] = {
     "roaming": np.dtype(np.bool_),
     "content": np.dtype(np.uint32),
     "text_score": np.dtype(np.int32),
+    "link": np.dtype(np.uint32),
+    "a_incoming": np.dtype(np.uint32),
+    "answered": np.dtype(np.bool_),
+    "duration_us": np.dtype(np.int64),
 }
 """The visible columns and their types: all that a rule may read."""
 
-OPTIONAL_COLUMNS = ("text_score",)
+OPTIONAL_COLUMNS = ("text_score", "link", "a_incoming", "answered", "duration_us")
 """Columns that a batch may lack; a rule that reads one is then refused."""
 
 _EARLIEST_US = -62_135_596_800_000_000  # year 1
@@ -96,7 +102,14 @@ class AttemptBatch:
     b_carrier   uint8   code of the called party's carrier
     roaming     bool    the caller's home network says that it roams abroad
     content     uint32  template of a message, 0 where there is none
-    text_score  int32   score of the text, SCORE_ONE is 1.0; None where there is none
+    text_score  int32   score of the text, SCORE_ONE is 1.0
+
+    Columns from text_score on may be None; a rule that reads one is then refused.
+
+    link         uint32  id of the link in a message (`link_id`), 0 where there is none
+    a_incoming   uint32  incoming attempts of the calling number, over a closed interval before
+    answered     bool    the attempt was answered: rules see it of earlier attempts of the number alone
+    duration_us  int64   how long it lasted, in microseconds: likewise
     """
 
     time_us: NDArray[np.int64]
@@ -109,6 +122,10 @@ class AttemptBatch:
     roaming: NDArray[np.bool_]
     content: NDArray[np.uint32]
     text_score: NDArray[np.int32] | None = None
+    link: NDArray[np.uint32] | None = None
+    a_incoming: NDArray[np.uint32] | None = None
+    answered: NDArray[np.bool_] | None = None
+    duration_us: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """Check types, lengths and times; freeze the arrays."""
@@ -121,7 +138,7 @@ class AttemptBatch:
                 raise ColumnError(f"column {name!r}: wanted one dimension of {dtype}, got {column.dtype}")
             if len(column) != length:
                 raise ColumnError(f"column {name!r}: has {len(column)} rows where time_us has {length}")
-            view = column.view()
+            view = np.ascontiguousarray(column).view()
             view.flags.writeable = False
             object.__setattr__(self, name, view)
         bad = np.flatnonzero((self.time_us < _EARLIEST_US) | (self.time_us > _LATEST_US))
@@ -175,11 +192,13 @@ class Decisions:
     verdict  uint8   index into VERDICTS: deliver, label, intercept
     reason   uint16  0, or the position from 1 of the rule that settled the verdict
     matched  uint64  bit k is set where rule k+1 matched, whatever the others said
+    score    int32   sum of the scoring rules' scores, SCORE_ONE is 1.0
     """
 
     verdict: NDArray[np.uint8]
     reason: NDArray[np.uint16]
     matched: NDArray[np.uint64]
+    score: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -204,8 +223,9 @@ class Rows(NamedTuple):
     The visible columns as in AttemptBatch; then `slot` (int64, where the presented number keeps its rule
     state), `line` (int64, index of the line, -1 outside a simulation), `ordinal` and `generation` (int64),
     `fresh` (uint8, 1 at the first attempt of a number new to its slot); then the decision: `code` (uint8,
-    DELIVER to ALLOW), `reason` (uint16) and `matched` (uint64); last, for the rule at work, `seen` (uint8, the
-    row passes where it stands) and `said` (uint8, DELIVER to ALLOW).
+    DELIVER to ALLOW), `reason` (uint16), `matched` (uint64) and `score` (int32); last, for the rule at work,
+    `seen` (uint8, the row passes where it stands), `said` (uint8, DELIVER to ALLOW), `found` (uint8, scratch), and
+    `outside` (uint8, rules x rows): what rules written in Python or as expressions say of each row.
     """
 
     time_us: NDArray[np.int64]
@@ -218,6 +238,10 @@ class Rows(NamedTuple):
     roaming: NDArray[np.bool_]
     content: NDArray[np.uint32]
     text_score: NDArray[np.int32]
+    link: NDArray[np.uint32]
+    a_incoming: NDArray[np.uint32]
+    answered: NDArray[np.bool_]
+    duration_us: NDArray[np.int64]
     slot: NDArray[np.int64]
     line: NDArray[np.int64]
     ordinal: NDArray[np.int64]
@@ -226,8 +250,11 @@ class Rows(NamedTuple):
     code: NDArray[np.uint8]
     reason: NDArray[np.uint16]
     matched: NDArray[np.uint64]
+    score: NDArray[np.int32]
     seen: NDArray[np.uint8]
     said: NDArray[np.uint8]
+    found: NDArray[np.uint8]
+    outside: NDArray[np.uint8]
 
 
 _ROW_TYPES: dict[str, np.dtype] = {
@@ -240,11 +267,21 @@ _ROW_TYPES: dict[str, np.dtype] = {
     "code": np.dtype(np.uint8),
     "reason": np.dtype(np.uint16),
     "matched": np.dtype(np.uint64),
+    "score": np.dtype(np.int32),
     "seen": np.dtype(np.uint8),
     "said": np.dtype(np.uint8),
+    "found": np.dtype(np.uint8),
 }
 
 
-def empty_rows(capacity: int) -> Rows:
-    """Return a working set with room for `capacity` attempts (1 or more)."""
-    return Rows(**{name: np.zeros(capacity, dtype) for name, dtype in _ROW_TYPES.items()})
+def empty_rows(capacity: int, outside: int = 0) -> Rows:
+    """Return a working set with room for `capacity` attempts (1 or more), and for so many outside rules."""
+    columns = {name: np.zeros(capacity, dtype) for name, dtype in _ROW_TYPES.items()}
+    return Rows(**columns, outside=np.zeros((max(outside, 1), capacity), np.uint8))
+
+
+def link_id(link: str) -> int:
+    """Return the id (uint32, never 0) of a link: a hash of its host, without scheme, "www." and path."""
+    host = link.strip().lower().partition("://")[2] or link.strip().lower()
+    host = host.partition("/")[0].removeprefix("www.")
+    return int.from_bytes(blake2b(host.encode(), digest_size=4, person=b"link").digest(), "little") or 1

@@ -8,6 +8,7 @@ seeds, none of which is a seed that users would pick.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from interceptsim import ledger
 from interceptsim.errors import ConfigurationError
 from interceptsim.randomness import replication_seed
 from interceptsim.results import RunResult
-from interceptsim.scenario import CalibrationTarget, Scenario, find_scenario
+from interceptsim.scenario import CalibrationTarget, Fitted, Scenario, find_scenario
 from interceptsim.simulation import run
 
 __all__ = ["CalibrationResult", "calibrate", "write_fitted"]
@@ -38,6 +39,12 @@ class CalibrationResult:
     strength: float
     volume_path: str
     volume: str
+
+    def fitted(self) -> dict[str, Fitted]:
+        """Return the two values by their paths, with the figure and the assumption behind them."""
+        under = f"an interception ratio of {self.interception_ratio:g} (assumed)"
+        values = {self.volume_path: self.volume, self.strength_path: self.strength}
+        return {path: Fitted(value=value, figure=self.figure, under=under) for path, value in values.items()}
 
 
 def calibrate(
@@ -63,7 +70,7 @@ def calibrate(
     for target in scenario.calibration:
         result = _solve_target(scenario, target, trial, progress or (lambda _: None))
         found.append(result)
-        scenario = scenario.replace({result.strength_path: result.strength, result.volume_path: result.volume})
+        scenario = scenario.fit(result.fitted())
     return scenario, found
 
 
@@ -139,13 +146,15 @@ def write_fitted(name: str | Path, found: list[CalibrationResult], out: Path) ->
         f"# Written by `interceptsim calibrate {source.stem}`: these override what stands above.",
     ]
     for result in found:
-        under = f"an interception ratio of {result.interception_ratio:g} (assumed)"
-        for path, value in ((result.volume_path, result.volume), (result.strength_path, result.strength)):
-            lines += ["", f'[fitted."{path}"]', f"value = {json.dumps(value)}"]
-            lines += [f"figure = {json.dumps(result.figure)}", f"under = {json.dumps(under)}"]
-    aside = out.with_name(f".{out.name}.partial")
+        for path, entry in result.fitted().items():
+            lines += ["", f'[fitted."{path}"]']
+            lines += [f"{key} = {json.dumps(value)}" for key, value in entry.model_dump().items()]
+    aside = out.parent / f".{out.name}.partial"
     try:
         aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
         aside.replace(out)
     except OSError as error:
         raise ConfigurationError(str(out), f"cannot be written: {error.strerror}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink()

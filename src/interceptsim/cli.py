@@ -6,8 +6,10 @@ told in one line on standard error, with exit code 2.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +18,32 @@ import click
 from interceptsim.errors import InterceptSimError, nearest_name
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+    from rich.console import Console
+
     from interceptsim.results import RunResult
     from interceptsim.scenario import Scenario
 
 __all__ = ["main"]
 
 
+@contextlib.contextmanager
+def _mistakes_told() -> Iterator[None]:
+    """Tell what a user got wrong in one line, and end with exit code 2."""
+    try:
+        yield
+    except (InterceptSimError, click.UsageError) as error:
+        text = error.format_message() if isinstance(error, click.UsageError) else str(error)
+        click.echo(f"interceptsim: {' '.join(text.splitlines())}", err=True)
+        raise click.exceptions.Exit(2) from None
+
+
 class _Commands(click.Group):
-    """Tells the nearest command where a name is unknown, and errors of the package in one line."""
+    """Tells the nearest command where a name is unknown, and every mistake in one line."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _mistakes_told():
+            return super().make_context(*args, **extra)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -36,19 +56,24 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
-        except InterceptSimError as error:
-            click.echo(f"interceptsim: {error}", err=True)
-            ctx.exit(2)
+            with _mistakes_told():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             click.echo("interceptsim: stopped; nothing unfinished was kept", err=True)
             ctx.exit(130)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="interceptsim")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Simulate telephone fraud and the systems that intercept it."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def _scale(_ctx: click.Context, _param: click.Parameter, given: str) -> int:
@@ -87,6 +112,7 @@ def _load(name: str, settings: tuple[str, ...], policies: str | None) -> Scenari
 @click.option("--threads", type=int, help="Threads; by default one a core.")
 @click.option("--slice", "slice_us", callback=_duration, help="Length of a slice; changes the speed alone.")
 @click.option("--policies", metavar="FILE", help="Take the policies of this TOML file instead.")
+@click.option("--allow-python", is_flag=True, help="Run Python functions that policies name.")
 @click.option("--set", "settings", metavar="PATH=VALUE", multiple=True, help="Change one value; may be repeated.")
 @click.option("--record", type=click.Choice(["none", "sample", "all"]), default="none", show_default=True)
 @click.option("--out", metavar="DIR", help="Keep the run in a new directory.")
@@ -99,19 +125,21 @@ def run(
     threads: int | None,
     slice_us: int | None,
     policies: str | None,
+    allow_python: bool,
     settings: tuple[str, ...],
     record: str,
     out: str | None,
     as_json: bool,
 ) -> None:
     """Simulate SCENARIO, a shipped name or a TOML file, and print what it found."""
-    import contextlib
-
     from interceptsim.results import writing_aside
     from interceptsim.simulation import recorded_bytes
     from interceptsim.simulation import run as simulate
 
     loaded = _load(scenario, settings, policies)
+    if allow_python:
+        sys.path.insert(0, str(Path.cwd()))
+        loaded = loaded.with_policies(p.imported() if p.kind == "python" else p for p in loaded.policies)
     if record != "none" and out is None:
         raise click.UsageError("--record needs --out DIR to put the attempts in")
     with contextlib.ExitStack() as stack:
@@ -157,7 +185,7 @@ class _progress:  # noqa: N801  reads as a verb where it is used
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("day {task.completed} of {task.total}"),
             TextColumn("{task.fields[speed]}"),
@@ -197,10 +225,16 @@ def _interval(low: float, high: float, of: float) -> str:
     return " – ".join(ends) + ("" if of else _readable(high).removeprefix(ends[1]))
 
 
+def _console() -> Console:
+    """Return a console that prints text as it is: brackets and colons in data are no markup."""
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False)
+
+
 def _print_run(result: RunResult) -> None:
     """Print the tables of a run."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     def a_table(title: str, left: tuple[str, ...], right: tuple[str, ...], last: str | None = None) -> Table:
@@ -213,10 +247,10 @@ def _print_run(result: RunResult) -> None:
             table.add_column(last, no_wrap=True)
         return table
 
-    console = Console(soft_wrap=False)
+    console = _console()
     period = result.scenario.period
     days = f"{result.days} days" if result.days == period.days else f"{result.days} of {period.days} days"
-    console.print(f"[bold]{result.scenario.title}[/bold]")
+    console.print(result.scenario.title, style="bold")
     console.print(
         f"scale 1:{result.scale}, seed {result.seed}, {days} from {period.start} after {period.warm_up_days} of "
         "warm-up\nEstimates are for the full-size world; intervals are 95 %.\n"
@@ -245,7 +279,7 @@ def _print_run(result: RunResult) -> None:
         if not result.metrics.get(f"{channel}.made"):
             continue
         table = a_table(f"What became of the {unit}", ("",), (unit, "interval"), "status")
-        for metric, value, low, high, _, status in result.summary.iter_rows():
+        for metric, value, low, high, of, status in result.summary.iter_rows():
             name = metric.removeprefix(f"{channel}.")
             rule = name.removeprefix("settled by ")
             if name == metric or (rule != name and not value):
@@ -254,8 +288,8 @@ def _print_run(result: RunResult) -> None:
                 name = {"numbers": "numbers used", "complaints": "numbers complained of"}[name]
             table.add_row(
                 f"  by {rule}" if metric.startswith(f"{channel}.settled") else name,
-                _readable(value),
-                _interval(low, high, value),
+                f"{value:.4f}" if of == "ratio" else _readable(value),
+                f"{low:.4f} – {high:.4f}" if of == "ratio" else _interval(low, high, value),
                 status,
             )
         console.print(table)
@@ -306,10 +340,9 @@ def figures(as_json: bool) -> None:
         }
         click.echo(json.dumps(entries, ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = _console()
     table = Table("id", "value", "period", "source", "note", title="Reported figures", show_lines=True)
     for f in ledger.figures():
         period = f"{f.start or '?'} to {f.end or '?'}"
@@ -349,3 +382,73 @@ def calibrate(
     if out is not None:
         write_fitted(scenario, found, Path(out))
         click.echo(f"written to {out}")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the JSON Schema of each and nothing else.")
+def policies(as_json: bool) -> None:
+    """List every blocking policy with what it does and its parameters."""
+    from interceptsim.filtering.policies import policy_kinds
+    from interceptsim.scenario import AsWritten
+
+    kinds = policy_kinds()
+    if as_json:
+        schemas = {kind: policy.model_json_schema(schema_generator=AsWritten) for kind, policy in kinds.items()}
+        click.echo(json.dumps(schemas))
+        return
+    from rich.table import Table
+
+    console = _console()
+    shared = ("kind", "id", "enabled", "channels", "entries")
+    for kind, policy in kinds.items():
+        text = " ".join((policy.__doc__ or "").replace("`", "").split())
+        console.print(kind, style="bold")
+        console.print(text)
+        table = Table(box=None, padding=(0, 2, 0, 2), show_header=False)
+        for name, field in policy.model_fields.items():
+            if name not in shared:
+                table.add_row(name, _default(field))
+        if table.row_count:
+            console.print(table)
+        console.print()
+    console.print(
+        "Every policy has an id (its kind unless two share it), enabled, and the channels and entries it stands at."
+    )
+
+
+def _default(field: FieldInfo) -> str:
+    """Write a parameter's default as it would stand in a file."""
+    from pydantic import TypeAdapter
+
+    if field.is_required():
+        return "required"
+    written = TypeAdapter(field.rebuild_annotation()).dump_python(field.get_default(), mode="json")
+    return "not given" if written in (None, [], {}) else json.dumps(written)
+
+
+@main.command()
+@click.option("--suite", type=click.Choice(["interceptmark"]), default="interceptmark", show_default=True)
+@click.option("--rows", "n", default=4_000_000, show_default=True, type=click.IntRange(1000, 50_000_000))
+@click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 64))
+@click.option("--only", metavar="TEXT", multiple=True, help="Workloads whose name holds this; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def bench(suite: str, n: int, threads: int, only: tuple[str, ...], as_json: bool) -> None:
+    """Measure the filter core beside NumPy, Polars, DuckDB and Python, with equal results."""
+    from interceptsim import bench as marks
+
+    names = [name for name in marks.WORKLOADS if not only or any(text in name for text in only)]
+    if not names:
+        near = nearest_name(only[0], marks.WORKLOADS)
+        raise click.UsageError(f"no workload holds {only[0]!r}" + (f"; did you mean {near!r}?" if near else ""))
+    rows = []
+    if not as_json:
+        click.echo(f"{suite}: {n:,} attempts a workload; ns a decision, least of three rounds; ratio to the core's")
+    for row in marks.interceptmark(names, n=n, threads=threads):
+        rows.append(row)
+        if not as_json:
+            click.echo(
+                f"{row.workload:33} {row.engine:21} {row.threads} thread{'s' if row.threads > 1 else ' '} "
+                f"{row.ns:12.2f} ns {row.ratio:9.2f} x   intercepted {row.witness:,} of {row.n:,}"
+            )
+    if as_json:
+        click.echo(json.dumps(marks.as_json(rows)))

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from interceptsim.attempts import DELIVERED, INTERCEPT, INTERCEPTED, Rows, empty_rows
+from interceptsim.attempts import DELIVERED, INTERCEPT, INTERCEPTED, AttemptBatch, Rows, empty_rows
 from interceptsim.compiled import Column, Scalar, Table, kernel
 from interceptsim.errors import LookaheadError
 from interceptsim.filtering.kernels import decide
@@ -23,7 +23,7 @@ from interceptsim.randomness import draw
 from interceptsim.response.police import COMPLAINT
 from interceptsim.traffic.kernels import CLI_OWN, generate
 from interceptsim.units import DAY_US
-from interceptsim.world import Accounts, World
+from interceptsim.world import SIMULATED_COLUMNS, Accounts, World
 
 __all__ = ["BATCH_ROWS", "DataPlane"]
 
@@ -32,6 +32,7 @@ BATCH_ROWS = 4096
 
 _INLINE_LINES = 1000  # with fewer lines a slice costs less than handing it to a pool of threads
 _SHARED_ROWS = 1 << 16
+_OUTSIDE = Rows._fields.index("outside")
 
 
 @kernel
@@ -184,8 +185,8 @@ def _list_numbers(
 class _Worker:
     """What one thread writes to: a batch of rows, accounts, complaints."""
 
-    def __init__(self, batch_rows: int, cells: int, groups: int, rules: int) -> None:
-        self.rows = empty_rows(batch_rows)
+    def __init__(self, batch_rows: int, outside: int, cells: int, groups: int, rules: int) -> None:
+        self.rows = empty_rows(batch_rows, outside)
         self.accounts = Accounts.empty(cells, groups, rules)
         self.complaints = np.zeros(4 * batch_rows, COMPLAINT)
 
@@ -222,12 +223,13 @@ class DataPlane:
         )
         self._bounds = world.complaint_bounds()
         self._record = record
-        self._state = np.zeros((max(len(population.lines), 1), core.words), np.int64)
+        self._state = np.zeros((max(len(population.lines), 1), max(core.words, 1)), np.int64)
         self._index = NumberIndex(core.words)
         self._index_day = -1
-        self._shared_rows = empty_rows(_SHARED_ROWS if population.shared_from < len(population.lines) else 1)
+        outside = len(core.says)
+        self._shared_rows = empty_rows(_SHARED_ROWS if population.shared_from < len(population.lines) else 1, outside)
         shape = len(population.cells), len(population.groups), len(core.rules)
-        self._workers = [_Worker(batch_rows, *shape) for _ in range(threads)]
+        self._workers = [_Worker(batch_rows, outside, *shape) for _ in range(threads)]
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         own = population.shared_from
         size = max(256, own // (8 * threads) + 1)
@@ -260,54 +262,53 @@ class DataPlane:
         while (block := next(take)) < len(self._blocks):
             cursor, stop = self._blocks[block]
             while cursor < stop:
-                cursor, n, held = advance_lines(
-                    *self._supply,
-                    until_us,
-                    cursor,
-                    stop,
-                    self._record is not None,
-                    core.ops,
-                    core.pool,
-                    self._state,
-                    self._bounds,
-                    worker.rows,
-                    a.daily,
-                    a.folds,
-                    a.rules,
-                    a.numbers,
-                    a.complaints,
-                    worker.complaints,
-                )
+                if core.says:
+                    n, cursor = generate(*self._supply, until_us, cursor, stop, worker.rows, a.daily, a.folds)
+                    self._decide(worker.rows, n, self._state)
+                    held = self._account(worker.rows, n, a, worker.complaints)
+                else:
+                    cursor, n, held = self._advance_compiled(worker, until_us, cursor, stop)
                 if self._record is not None:
                     self._record(worker.rows, n)
                 if held:
                     found.append(worker.complaints[:held].copy())
         return found
 
-    def _advance_shared(self, until_us: int) -> None:
-        """Decide the lines that may present each other's numbers, in the order (time, line, ordinal)."""
-        day = (until_us - 1) // DAY_US
-        if day != self._index_day:  # all windows are of one local day at most, so nothing counted is lost
-            self._index.clear()
-            self._index_day = day
-        rows, a = self._shared_rows, self._workers[0].accounts
-        cursor, stop = self._population.shared_from, len(self._lines)
-        before = self._lines[cursor:].copy()
-        daily, folds = a.daily[:, 0].copy(), a.folds[:, :, 0].copy()
-        n, cursor = generate(*self._supply, until_us, cursor, stop, rows, a.daily, a.folds)
-        while cursor < stop:  # all of the slice must be in hand to be put in order: start over with more room
-            self._lines[self._population.shared_from :] = before
-            a.daily[:, 0], a.folds[:, :, 0] = daily, folds
-            rows = self._shared_rows = empty_rows(2 * len(rows.time_us))
-            n, cursor = generate(*self._supply, until_us, self._population.shared_from, stop, rows, a.daily, a.folds)
-        if n == 0:
-            return
-        order = np.argsort(rows.time_us[:n], kind="stable")  # generated by (line, ordinal): ties stand so
-        for column in rows:
-            column[:n] = column[:n][order]
-        self._index.find(rows, n)
-        decide(self._core.ops, self._core.pool, rows, n, self._index.state)
-        account(
+    def _advance_compiled(self, worker: _Worker, until_us: int, cursor: int, stop: int) -> tuple[int, int, int]:
+        """Advance lines without coming back to Python until all is done or something has to be taken away."""
+        core, a = self._core, worker.accounts
+        return advance_lines(
+            *self._supply,
+            until_us,
+            cursor,
+            stop,
+            self._record is not None,
+            core.ops,
+            core.pool,
+            self._state,
+            self._bounds,
+            worker.rows,
+            a.daily,
+            a.folds,
+            a.rules,
+            a.numbers,
+            a.complaints,
+            worker.complaints,
+        )
+
+    def _decide(self, rows: Rows, n: int, state: NDArray[np.int64]) -> None:
+        """Decide a batch, asking the rules outside the kernels first."""
+        core = self._core
+        if core.says:
+            batch = AttemptBatch(**{name: getattr(rows, name)[:n].copy() for name in SIMULATED_COLUMNS})
+            for k, says in enumerate(core.says):
+                rows.outside[k, :n] = says(batch)
+        decide(core.ops, core.pool, rows, n, state)
+
+    def _account(self, rows: Rows, n: int, accounts: Accounts, complaints: np.ndarray) -> int:
+        """Count a decided batch; return how many complaints it holds."""
+        a = accounts
+        return account(
             self._lines,
             self._population.groups,
             self._key,
@@ -320,9 +321,34 @@ class DataPlane:
             a.rules,
             a.numbers,
             a.complaints,
-            np.zeros(0, COMPLAINT),
+            complaints,
             0,
         )
+
+    def _advance_shared(self, until_us: int) -> None:
+        """Decide the lines that may present each other's numbers, in the order (time, line, ordinal)."""
+        day = (until_us - 1) // DAY_US
+        if day != self._index_day and self._core.forgets:  # windows are of one local day at most: nothing is lost
+            self._index.clear()
+            self._index_day = day
+        rows, a = self._shared_rows, self._workers[0].accounts
+        cursor, stop = self._population.shared_from, len(self._lines)
+        before = self._lines[cursor:].copy()
+        daily, folds = a.daily[:, 0].copy(), a.folds[:, :, 0].copy()
+        n, cursor = generate(*self._supply, until_us, cursor, stop, rows, a.daily, a.folds)
+        while cursor < stop:  # all of the slice must be in hand to be put in order: start over with more room
+            self._lines[self._population.shared_from :] = before
+            a.daily[:, 0], a.folds[:, :, 0] = daily, folds
+            rows = self._shared_rows = empty_rows(2 * len(rows.time_us), len(self._core.says))
+            n, cursor = generate(*self._supply, until_us, self._population.shared_from, stop, rows, a.daily, a.folds)
+        if n == 0:
+            return
+        order = np.argsort(rows.time_us[:n], kind="stable")  # generated by (line, ordinal): ties stand so
+        for column in rows[:_OUTSIDE]:
+            column[:n] = column[:n][order]
+        self._index.find(rows, n)
+        self._decide(rows, n, self._index.state)
+        self._account(rows, n, a, np.zeros(0, COMPLAINT))
         if self._record is not None:
             self._record(rows, n)
 

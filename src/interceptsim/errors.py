@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "ColumnError",
@@ -21,6 +22,8 @@ __all__ = [
     "nearest_name",
 ]
 
+_LONGEST = 200
+
 
 def nearest_name(given: str, names: Iterable[str]) -> str | None:
     """Return the one of `names` most like `given`, or None where none is like it."""
@@ -29,7 +32,26 @@ def nearest_name(given: str, names: Iterable[str]) -> str | None:
 
 
 class InterceptSimError(Exception):
-    """The root of all errors that interceptsim raises on purpose."""
+    """The root of all errors that interceptsim raises on purpose; they pass whole between processes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Tell `pickle` how to make the error again: from its message and facts, not by its constructor."""
+        return _again, (type(self), self.args, vars(self))
+
+
+def _again(kind: type[InterceptSimError], args: tuple[Any, ...], facts: dict[str, Any]) -> InterceptSimError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(facts)
+    return error
+
+
+def _shown(given: object) -> str:
+    """Write a value in so many letters that the message stays readable."""
+    try:
+        text = repr(given)
+    except ValueError:  # Python does not write integers of over 4300 digits
+        return "a number of very many digits"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 class ConfigurationError(InterceptSimError):
@@ -44,9 +66,13 @@ class ConfigurationError(InterceptSimError):
         self.wanted = wanted
         self.given = given
         self.nearest = nearest
-        shown = "" if given is None else f" got {given!r};"
+        shown = "" if given is None else f" got {_shown(given)};"
         hint = "" if nearest is None else f"; did you mean {nearest!r}?"
         super().__init__(f"{where}:{shown} {wanted}{hint}")
+
+    def within(self, place: str) -> ConfigurationError:
+        """Return the same error told of a place within `place`."""
+        return ConfigurationError(f"{place}: {self.where}", self.wanted, given=self.given, nearest=self.nearest)
 
 
 class LookaheadError(InterceptSimError):

@@ -11,10 +11,13 @@ foreign numbers come from ranges that do not overlap, and a serial never gives t
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from interceptsim.compiled import Scalar, kernel
+from interceptsim.errors import ConfigurationError
 
 __all__ = [
     "INTERNATIONAL",
@@ -26,7 +29,9 @@ __all__ = [
     "neighbour_number",
     "own_number",
     "parse_number",
+    "parse_prefix",
     "random_number",
+    "read_numbers",
     "subscriber_number",
 ]
 
@@ -48,6 +53,7 @@ _BLOCK = np.uint64(10_000)
 RANDOM_SERIALS = int(_LANDLINE_SPAN)
 """How many different random landlines there are to present."""
 
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _PLAIN = re.compile(r"[ \-().]")
 MAX_E164_DIGITS = 15
 
@@ -112,6 +118,40 @@ def parse_number(text: str) -> tuple[int, int]:
     if 3 <= len(body) <= 8 and not body.startswith("0"):
         return int(body), SHORT_CODE
     raise ValueError("neither an E.164 number ('+86...'), nor a mobile or landline number, nor a short code")
+
+
+def parse_prefix(text: str) -> str:
+    """Read the leading digits of numbers: "+95", "+86170" in E.164, "1069" of short codes; return the digits.
+
+    Raise ValueError for anything else.
+    """
+    digits = _PLAIN.sub("", text.strip()).removeprefix("+")
+    if not (digits.isascii() and digits.isdecimal()) or digits.startswith("0") or len(digits) > MAX_E164_DIGITS:
+        raise ValueError(f"{text!r} is no prefix: wanted 1 to 15 digits, '+' before a country code, no leading 0")
+    return digits
+
+
+def read_numbers(path: str | Path) -> NDArray[np.uint64]:
+    """Read a file of numbers, one a line as `parse_number` reads them, "#" beginning a comment (uint64).
+
+    Raise ConfigurationError naming the first line that is no number, or where the file cannot be read.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_bytes().decode("utf-8").splitlines()
+    except OSError as error:
+        raise ConfigurationError(str(path), f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(str(path), f"not UTF-8 text: {error.reason} at byte {error.start}") from None
+    found = []
+    for at, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        if text:
+            try:
+                found.append(int(text[1:]) if _E164.fullmatch(text) else parse_number(text)[0])
+            except ValueError as error:
+                raise ConfigurationError(f"{path}, line {at}", str(error), given=text[:40]) from None
+    return np.array(found, np.uint64)
 
 
 def format_number(number: int, kind: int) -> str:

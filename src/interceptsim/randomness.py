@@ -21,6 +21,7 @@ __all__ = [
     "DELAY_CONSTANT",
     "DELAY_EXPONENTIAL",
     "DELAY_LOGNORMAL",
+    "LONGEST_US",
     "choose",
     "delay_us",
     "draw",
@@ -52,6 +53,9 @@ _LN2_LOW = 1.90821492927058770002e-10  # ln 2 less the part above
 _LN2 = 0.6931471805599453
 
 DELAY_CONSTANT, DELAY_EXPONENTIAL, DELAY_LOGNORMAL = 0, 1, 2
+
+LONGEST_US = 200 * 365 * 86_400_000_000
+"""The longest duration, 200 years of 365 days in microseconds: sums of several still fit into 64 bits."""
 
 
 @kernel
@@ -206,13 +210,13 @@ def delay_us(word: Scalar, kind: Scalar, minimum_us: Scalar, scale_us: Scalar, s
     """Return a delay in microseconds: `minimum_us` and, by `kind`, a random part.
 
     DELAY_CONSTANT adds nothing, DELAY_EXPONENTIAL an exponential of mean `scale_us`, DELAY_LOGNORMAL a
-    lognormal of median `scale_us` and shape `sigma`. `word` is a 32-bit draw.
+    lognormal of median `scale_us` and shape `sigma`; the random part is LONGEST_US at the most. `word` is a
+    32-bit draw.
     """
-    if kind == DELAY_EXPONENTIAL:
-        return minimum_us + np.int64(-log_of(unit(word)) * scale_us)
-    if kind == DELAY_LOGNORMAL:
-        return minimum_us + np.int64(exp_of(sigma * normal_quantile(unit(word))) * scale_us)
-    return minimum_us
+    if kind == DELAY_CONSTANT:
+        return minimum_us
+    factor = -log_of(unit(word)) if kind == DELAY_EXPONENTIAL else exp_of(sigma * normal_quantile(unit(word)))
+    return minimum_us + np.int64(min(factor * scale_us, np.float64(LONGEST_US)))
 
 
 def root_key(seed: int) -> np.ndarray:

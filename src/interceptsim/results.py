@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from interceptsim.attempts import ALLOW, DELIVER, ENTRIES, VERDICTS, Rows
 from interceptsim.errors import ConfigurationError, ResultsError
-from interceptsim.scenario import Scenario, _validate
+from interceptsim.scenario import Scenario, validated
 
 __all__ = ["Estimate", "Recorder", "Replicates", "RunResult", "Target", "digest_of", "open_run", "t_quantile"]
 
@@ -118,13 +118,15 @@ class Replicates:
     def estimate(self, lines: int, whole: float, confidence: float = 0.95) -> Estimate:
         """Return the estimate with its delete-a-group jackknife interval (Kott, J. Official Statistics 17, 2001).
 
-        Where nothing was counted the upper end is the rule of three: 3 over the number of `lines`, of `whole`.
+        Folds that do not differ, because nothing was counted, or everything, or all in one fold, tell nothing: then
+        it reaches as far as the rule of three, 3 over the number of `lines`, of `whole`.
         """
         folds = len(self.left_out)
-        if self.value == 0.0:
-            return Estimate(0.0, 0.0, min(3.0 / max(lines, 1), 1.0) * whole)
         spread = float(np.sqrt((folds - 1) / folds * np.sum((self.left_out - self.value) ** 2)))
-        reach = t_quantile(0.5 + confidence / 2, folds - 1) * spread
+        if spread > 1e-12 * self.value:
+            reach = t_quantile(0.5 + confidence / 2, folds - 1) * spread
+        else:
+            reach = min(3.0 / max(lines, 1), 1.0) * max(whole, self.value)
         return Estimate(self.value, max(self.value - reach, 0.0), self.value + reach)
 
 
@@ -138,6 +140,12 @@ def digest_of(metrics: dict[str, int], arrays: list[NDArray[np.int64]]) -> str:
     return hasher.hexdigest()
 
 
+_RECORDED = (
+    *("time_us", "channel", "a_number", "b_number", "a_kind", "entry", "b_carrier", "roaming", "content", "text_score"),
+    *("link", "line", "ordinal", "code", "reason"),
+)
+
+
 class Recorder:
     """Keeps decided attempts, day by day, in memory or as Parquet parts in a directory."""
 
@@ -147,7 +155,7 @@ class Recorder:
         self._keep = keep
         self._batches: list[dict[str, NDArray[Any]]] = []
         self._frames: list[pl.DataFrame] = []
-        self._parts = 0
+        self._parts: list[Path] = []
         self.counting = False
 
     def add(self, rows: Rows, n: int) -> None:
@@ -157,8 +165,7 @@ class Recorder:
         which: slice | NDArray[np.intp] = slice(n)
         if self._keep is not None:
             which = np.flatnonzero(self._keep[rows.line[:n]])
-        unseen = ("slot", "generation", "fresh", "matched", "seen", "said")
-        self._batches.append({k: v[which].copy() for k, v in rows._asdict().items() if k not in unseen})
+        self._batches.append({name: getattr(rows, name)[which].copy() for name in _RECORDED})
 
     def end_day(self) -> None:
         """Put the day's attempts in the order (time, line, ordinal) and set them down."""
@@ -184,8 +191,8 @@ class Recorder:
         if self._folder is None:
             self._frames.append(frame)
             return
-        self._parts += 1
-        frame.write_parquet(self._folder / f"part-{self._parts:05}.parquet")
+        self._parts.append(self._folder / f"part-{len(self._parts):05}.parquet")
+        frame.write_parquet(self._parts[-1])
 
     def finish(self) -> pl.DataFrame | Path | None:
         """Return all attempts in order: a frame, or one Parquet file where parts were written."""
@@ -194,7 +201,9 @@ class Recorder:
         if not self._parts:
             return None
         whole = self._folder / "decisions.parquet"
-        pl.scan_parquet(self._folder / "part-*.parquet").sink_parquet(whole, maintain_order=True)
+        pl.scan_parquet(self._parts).sink_parquet(whole, maintain_order=True)
+        for part in self._parts:
+            part.unlink()
         return whole
 
 
@@ -292,21 +301,25 @@ class RunResult:
 
 @contextlib.contextmanager
 def writing_aside(path: Path) -> Iterator[Path]:
-    """Give a new directory beside `path` that takes its name when the block ends well, and goes otherwise."""
-    if path.exists():
+    """Give a new directory beside `path` that takes its name when the block ends well.
+
+    Otherwise it goes, and with it the directories above that were made for it.
+    """
+    if os.path.lexists(path):
         raise ResultsError(f"{path}: something is there already; choose another directory")
+    made = [parent for parent in path.parents if not os.path.lexists(parent)]
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         aside.mkdir(parents=True)
-    except OSError as error:
-        raise ResultsError(f"{path}: cannot be written: {error.strerror}") from None
-    try:
         yield aside
         aside.rename(path)
     except OSError as error:
         raise ResultsError(f"{path}: cannot be written: {error.strerror}") from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+        with contextlib.suppress(OSError):  # they are not empty where all went well
+            for parent in made:
+                parent.rmdir()
 
 
 def open_run(folder: str | Path) -> RunResult:
@@ -325,7 +338,7 @@ def open_run(folder: str | Path) -> RunResult:
         if summary is None or daily is None:
             raise ResultsError(f"{path}: not a whole run: summary.parquet or daily.parquet is missing")
         return RunResult(
-            scenario=_validate(manifest["resolved_scenario"], str(path / "manifest.json")),
+            scenario=validated(Scenario, manifest["resolved_scenario"], str(path / "manifest.json")),
             summary=summary,
             daily=daily,
             decisions=frames["decisions"],

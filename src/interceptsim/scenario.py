@@ -7,30 +7,48 @@ told in one ConfigurationError with the path of keys, what was given, what was w
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import datetime as dt
 import json
+import os
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
 
 from interceptsim.errors import ConfigurationError, nearest_name
-from interceptsim.filtering.policies import POLICIES, AnyPolicy, RejectListedNumbers
-from interceptsim.ledger import figure, shipped, shipped_names
+from interceptsim.filtering.policies import AnyPolicy, RejectListedNumbers, as_policies
+from interceptsim.ledger import figures, shipped, shipped_names
 from interceptsim.response.police import Police
 from interceptsim.traffic.model import Hub, Name, Traffic
 from interceptsim.units import DAY_US, HOUR_US, MINUTE_US, Duration, Ratio, format_duration
 
-__all__ = ["MIN_SLICE_US", "Scenario", "load", "load_policies", "parse_setting"]
+__all__ = [
+    "MIN_SLICE_US",
+    "AsWritten",
+    "Fitted",
+    "Scenario",
+    "load",
+    "load_policies",
+    "parse_setting",
+    "schema",
+    "validated",
+]
 
 MIN_SLICE_US = MINUTE_US
 """The least slice, and so the least lookahead: below it the columns would gain nothing."""
 
 MAX_SLICE_US = 6 * HOUR_US
+
+_DEEPEST = 20  # tables within tables: what a file may hold is not half as deep
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Part(BaseModel):
@@ -95,8 +113,8 @@ class Population(_Part):
 class CalibrationTarget(_Part):
     """A pair that calibration solves: the reported figure and the assumed interception ratio.
 
-    `figure` names the figure in the ledger, `channel` what is counted; `volume` and `strength` are the two
-    paths that are solved for, the strength between `low` and `high`.
+    `figure` names the figure in the ledger, which has a known period, `channel` what is counted; `volume` and
+    `strength` are the two paths that are solved for, the strength between `low` and `high`.
     """
 
     id: Name
@@ -134,34 +152,38 @@ class Scenario(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        ids = [p.id for p in self.policies]
-        twice = [name for name, n in Counter(ids).items() if n > 1]
-        if twice:
-            raise ValueError(f"policies: id {twice[0]!r} is used twice; give each its own 'id'")
-        for target in self.calibration:
-            figure(target.figure)
+        with_ids = {
+            "policies": self.policies,
+            "hubs": self.hubs,
+            "population.carriers": self.population.carriers,
+            "calibration": self.calibration,
+        }
+        for where, entries in with_ids.items():
+            twice = [name for name, n in Counter(entry.id for entry in entries).items() if n > 1]
+            if twice:
+                raise ConfigurationError(where, f"id {twice[0]!r} is used twice; give each its own 'id'")
         hubs, profiles = [h.id for h in self.hubs], [p.id for p in self.traffic.profiles]
-        if len(set(hubs)) < len(hubs):
-            raise ValueError("hubs: an id is used twice")
         for group in self.traffic.lines:
-            for what, name, names in (("hub", group.hub, hubs), ("profile", group.profile, profiles)):
-                if name not in names:
-                    near = nearest_name(name, names)
-                    hint = f"; did you mean {near!r}?" if near else ""
-                    raise ValueError(f"traffic.lines.{group.id}.{what}: no {what} {name!r}{hint}")
-        lookahead = self.lookahead_us
-        if lookahead is not None and lookahead < MIN_SLICE_US:
-            raise ValueError(
-                f"the least 'delay' of an enabled list is {format_duration(lookahead)}; at least "
-                f"{format_duration(MIN_SLICE_US)} is wanted, since a listing cannot reach into the slice "
-                "that is being decided"
-            )
+            _check_named(f"traffic.lines.{group.id}.hub", "hub", group.hub, hubs)
+            _check_named(f"traffic.lines.{group.id}.profile", "profile", group.profile, profiles)
+        dated = [f.id for f in figures() if f.start and f.end]
+        for target in self.calibration:
+            _check_named(f"calibration.{target.id}.figure", "dated figure", target.figure, dated)
+        for policy in self.lists:
+            if policy.delay.minimum < MIN_SLICE_US:
+                raise ConfigurationError(
+                    f"policies.{policy.id}.delay",
+                    f"at least {format_duration(MIN_SLICE_US)} is wanted, since a listing cannot reach into the slice "
+                    "that is being decided",
+                    given=format_duration(policy.delay.minimum),
+                )
         return self
 
     @property
     def lists(self) -> tuple[RejectListedNumbers, ...]:
         """The enabled policies that live on what police hand over."""
-        return tuple(p for p in self.policies if p.enabled and isinstance(p, RejectListedNumbers))
+        lists = (p for p in self.policies if p.enabled and isinstance(p, RejectListedNumbers))
+        return tuple(p for p in lists if p.feed == "police")
 
     @property
     def lookahead_us(self) -> int | None:
@@ -177,6 +199,13 @@ class Scenario(_Part):
         """Return the scenario as plain tables that read back to an equal one."""
         return self.model_dump(mode="json", exclude_none=True)
 
+    def with_policies(self, policies: Iterable[Any]) -> Scenario:
+        """Return a copy with another chain: policies of any origin, or functions of a batch.
+
+        Raise ConfigurationError for what is neither, or a chain that does not fit.
+        """
+        return self._changed({**self.as_dict(), "policies": as_policies(policies)})
+
     def replace(self, changes: Mapping[str, Any]) -> Scenario:
         """Return a copy with other values at paths of keys, entries of lists being named by their ids.
 
@@ -184,9 +213,42 @@ class Scenario(_Part):
         """
         tables = self.as_dict()
         for path, value in changes.items():
+            if path.partition(".")[0] == "fitted":
+                raise ConfigurationError(path, "`interceptsim calibrate` writes it; change the fitted value itself")
             _put(tables, path, value)
-            tables["fitted"].pop(path, None)
-        return _validate(tables, self.name)
+        return self._changed(tables)
+
+    def _changed(self, tables: dict[str, Any]) -> Scenario:
+        """Read changed tables of this scenario; values that are not the same any more are no longer fitted."""
+        changed = validated(Scenario, tables, self.name)
+        return changed.model_copy(update={"fitted": _unchanged(self.fitted, self.as_dict(), changed.as_dict())})
+
+    def fit(self, found: Mapping[str, Fitted]) -> Scenario:
+        """Return a copy with fitted values at their paths, told as fitted.
+
+        Raise ConfigurationError as `replace` does.
+        """
+        changed = self.replace({path: entry.value for path, entry in found.items()})
+        return changed.model_copy(update={"fitted": {**changed.fitted, **found}})
+
+
+class _FittedTable(_Part):
+    """The table [fitted] of a file, which is read ahead of the rest."""
+
+    fitted: dict[str, Fitted] = {}
+
+
+class _PolicyFile(_Part):
+    """What a file of policies holds."""
+
+    policies: tuple[AnyPolicy, ...]
+
+
+def _check_named(where: str, what: str, name: str, names: Iterable[str]) -> None:
+    """Raise ConfigurationError with the nearest name where `name` is not one of `names`."""
+    offered = list(names)
+    if name not in offered:
+        raise ConfigurationError(where, f"no {what} {name!r}", nearest=nearest_name(name, offered))
 
 
 def _put(tables: dict[str, Any], path: str, value: Any) -> None:
@@ -209,6 +271,25 @@ def _put(tables: dict[str, Any], path: str, value: Any) -> None:
             at = at[key] if isinstance(at, dict) else at[names.index(key)]
 
 
+def _at(tables: dict[str, Any], path: str) -> Any:
+    """Return what stands at a path of keys in plain tables, None where it leads nowhere."""
+    at: Any = tables
+    for key in path.split("."):
+        names = _names_in(at)
+        if names is None or key not in names:
+            return None
+        at = at[key] if isinstance(at, dict) else at[names.index(key)]
+    return at
+
+
+Entry = TypeVar("Entry")
+
+
+def _unchanged(fitted: Mapping[str, Entry], before: dict[str, Any], after: dict[str, Any]) -> dict[str, Entry]:
+    """Return the fitted entries whose values are after a change what they were before."""
+    return {path: entry for path, entry in fitted.items() if _at(before, path) == _at(after, path)}
+
+
 def _plain(value: Any) -> Any:
     return value.model_dump(mode="json", exclude_none=True) if isinstance(value, BaseModel) else value
 
@@ -217,7 +298,7 @@ def _names_in(at: Any) -> list[str] | None:
     if isinstance(at, dict):
         return list(at)
     if isinstance(at, list) and all(isinstance(entry, dict) for entry in at):
-        return [entry.get("id", entry.get("kind", "")) for entry in at]
+        return [str(entry.get("id", entry.get("kind", ""))) for entry in at]
     return None
 
 
@@ -272,37 +353,91 @@ def _path_of(location: tuple[int | str, ...], tables: Any) -> str:
     return ".".join(keys)
 
 
-def _validate(tables: dict[str, Any], source: str) -> Scenario:
+def _booleans(given: Any, read: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the paths at which true or false was given and was read as a number."""
+    if isinstance(given, bool) and not isinstance(read, bool):
+        yield ".".join(path)
+    elif isinstance(given, dict) and isinstance(read, dict):
+        for key, value in given.items():
+            yield from _booleans(value, read.get(key), (*path, str(key)))
+    elif isinstance(given, list) and isinstance(read, list):
+        names = _names_in(read) or map(str, range(len(read)))
+        for name, value, entry in zip(names, given, read, strict=False):
+            yield from _booleans(value, entry, (*path, name))
+
+
+def validated(kind: type[Model], tables: Any, source: str) -> Model:
+    """Read plain tables as a model.
+
+    Raise ConfigurationError that names `source`, the path of keys, what was given and what was wanted.
+    """
     try:
-        return Scenario.model_validate(tables)
+        with _told_within(source):
+            read = kind.model_validate(tables)
     except ValidationError as error:
-        first = error.errors()[0]
-        path = _path_of(first["loc"], tables)
-        where = f"{source}: {path}" if path else source
-        given = first["input"] if isinstance(first["input"], str | int | float | bool) else None
-        if first["type"] == "extra_forbidden":
-            key = str(first["loc"][-1])
-            raise ConfigurationError(where, "no such key", nearest=nearest_name(key, _field_names())) from None
-        text = first["msg"].removeprefix("Value error, ")
-        wanted = text[0].lower() + text[1:]
-        raise ConfigurationError(where, wanted, given=given) from None
+        raise _first_mistake(error, tables, source) from None
+    for path in _booleans(tables, read.model_dump(mode="json")):
+        raise ConfigurationError(f"{source}: {path}", "wanted a number, not true or false")
+    return read
+
+
+def _first_mistake(error: ValidationError, tables: Any, source: str) -> ConfigurationError:
+    first = min(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")  # the cause of "required"
+    path = _path_of(first["loc"], tables)
+    where = f"{source}: {path}" if path else source
+    given = first["input"] if isinstance(first["input"], str | int | float | bool) else None
+    if first["type"] == "extra_forbidden":
+        key = str(first["loc"][-1])
+        return ConfigurationError(where, "no such key", nearest=nearest_name(key, _field_names()))
+    text = first["msg"].removeprefix("Value error, ")
+    return ConfigurationError(where, text[0].lower() + text[1:], given=given)
+
+
+@contextlib.contextmanager
+def _told_within(place: str) -> Iterator[None]:
+    """Let errors of the block name `place` first."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise error.within(place) from None
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    """Read TOML; raise ConfigurationError where it holds what no scenario can, TOMLDecodeError where it is none."""
+    too_deep = ConfigurationError(where, f"tables or lists nested more than {_DEEPEST} deep")
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:
+        raise ConfigurationError(where, "holds an integer of thousands of digits") from None
+    except RecursionError:
+        raise too_deep from None
+    level: list[Any] = [tables]
+    for _ in range(_DEEPEST):
+        level = [v for t in level if isinstance(t, dict | list) for v in (t.values() if isinstance(t, dict) else t)]
+    if level:
+        raise too_deep
+    return tables
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return _parsed(path.read_bytes().decode("utf-8"), str(path))
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(str(path), f"not TOML: {error}") from None
     except UnicodeDecodeError as error:
         raise ConfigurationError(str(path), f"not UTF-8 text: {error.reason} at byte {error.start}") from None
     except OSError as error:
         raise ConfigurationError(str(path), f"cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ConfigurationError(repr(str(path)), "cannot be read: no file has such a name") from None
 
 
 def find_scenario(name: str | Path) -> Path:
     """Return the file of a scenario given by path or by the name of a shipped one."""
     path = Path(name)
-    if path.suffix == ".toml" or path.is_file():
+    if path.suffix == ".toml" or os.path.isfile(path):  # noqa: PTH113  unlike Path.is_file, never raises
         return path
     names = shipped_names("configs")
     if str(name) not in names:
@@ -314,18 +449,31 @@ def find_scenario(name: str | Path) -> Path:
     return shipped("configs", f"{name}.toml")
 
 
-def _tables(name: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+def _tables(name: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return a file's tables laid over those of the file it extends, fitted values in their places.
+
+    What the extended file was fitted to still is, where the value is still the same.
+    """
     path = find_scenario(name)
-    if path in seen:
+    own = _read(path)
+    real = os.path.realpath(path)
+    if real in seen:
         raise ConfigurationError(str(path), "extends itself")
-    tables = _read(path)
-    base = tables.get("extends")
-    if base is None:
-        return tables
-    if not isinstance(base, str):
-        raise ConfigurationError(f"{path}: extends", "wanted the name or the file of a scenario", given=base)
-    beside = path.parent / base
-    return _merged(_tables(beside if beside.suffix == ".toml" else base, (*seen, path)), tables)
+    base: dict[str, Any] = {}
+    if "extends" in own:
+        given = own["extends"]
+        if not isinstance(given, str):
+            raise ConfigurationError(f"{path}: extends", "wanted the name or the file of a scenario", given=given)
+        beside = path.parent / given
+        with _told_within(f"{path}: extends"):
+            base = _tables(beside if beside.suffix == ".toml" else given, (*seen, real))
+    fitted = validated(_FittedTable, {"fitted": own.pop("fitted", {})}, str(path)).fitted
+    tables = _merged(base, own)
+    inherited = _unchanged(base.get("fitted", {}), base, tables)
+    with _told_within(f"{path}: fitted"):
+        for at, entry in fitted.items():
+            _put(tables, at, entry.value)
+    return {**tables, "fitted": {**inherited, **fitted}}
 
 
 def load(name: str | Path) -> Scenario:
@@ -334,26 +482,25 @@ def load(name: str | Path) -> Scenario:
     Values in its table `fitted` take the place of those that stand above it. Raise ConfigurationError
     for what cannot be read or does not fit.
     """
-    tables = _tables(name)
-    fitted = tables.get("fitted", {})
-    if isinstance(fitted, dict):
-        scenario = _validate({**tables, "fitted": {}}, str(name))
-        changes = {path: entry["value"] for path, entry in fitted.items() if isinstance(entry, dict)}
-        tables = scenario.replace(changes).as_dict() if changes else scenario.as_dict()
-    return _validate({**tables, "fitted": fitted}, str(name))
+    scenario = validated(Scenario, _tables(name), str(name))
+    tables = scenario.as_dict()
+    for target in scenario.calibration:
+        for key, path in (("volume", target.volume), ("strength", target.strength)):
+            if not isinstance(_at(tables, path), str | int | float):
+                where = f"{name}: calibration.{target.id}.{key}"
+                raise ConfigurationError(where, "wanted the path of a value of the scenario", given=path)
+    return scenario
 
 
 def load_policies(path: Path) -> list[Any]:
-    """Return the `policies` entries of a TOML file as plain tables, to take the place of a scenario's."""
+    """Return the `policies` entries of a TOML file as plain tables, to take the place of a scenario's.
+
+    Raise ConfigurationError for what cannot be read or is no policy.
+    """
     entries = _read(path).get("policies")
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise ConfigurationError(str(path), "wanted [[policies]] entries, each with the 'kind' of a policy")
-    for entry in entries:
-        kind = entry.get("kind")
-        if kind not in POLICIES:
-            raise ConfigurationError(
-                f"{path}: policies", f"no such policy {kind!r}", nearest=nearest_name(str(kind), POLICIES)
-            )
+    validated(_PolicyFile, {"policies": entries}, str(path))
     return entries
 
 
@@ -365,14 +512,28 @@ def parse_setting(text: str) -> tuple[str, Any]:
             "--set", "wanted PATH=VALUE, such as policies.limit-attempts.enabled=false", given=text
         )
     try:
-        parsed = tomllib.loads(f"value = {value.strip()}")["value"]
+        tables = _parsed(f"value = {value.strip()}", f"--set {path.strip()}")
     except tomllib.TOMLDecodeError:
-        parsed = value.strip()
-    if isinstance(parsed, dt.date):
-        parsed = parsed.isoformat()
-    return path.strip(), parsed
+        tables = {"value": value.strip()}
+    if len(tables) > 1:
+        raise ConfigurationError("--set", "wanted one PATH=VALUE; repeat --set for another", given=text)
+    parsed = tables["value"]
+    return path.strip(), parsed.isoformat() if isinstance(parsed, dt.date) else parsed
+
+
+class AsWritten(GenerateJsonSchema):
+    """A JSON Schema whose defaults stand as they would in a file: "45d", not microseconds."""
+
+    def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
+        """Return a default as its field would be written."""
+        default = super().get_default_value(schema)
+        field: Any = schema["schema"]
+        while field["type"].startswith("function-") and "serialization" not in field:  # a validator around the field
+            field = field["schema"]
+        written = field.get("serialization", {})
+        return written["function"](default) if written.get("type") == "function-plain" else default
 
 
 def schema() -> str:
     """Return the JSON Schema of scenario files."""
-    return json.dumps(Scenario.model_json_schema(), indent=2, ensure_ascii=False)
+    return json.dumps(Scenario.model_json_schema(schema_generator=AsWritten), indent=2, ensure_ascii=False)

@@ -14,9 +14,9 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -45,6 +45,7 @@ Progress = Callable[[int, int, int], None]
 def run(
     scenario: Scenario,
     *,
+    policies: Iterable[Any] | None = None,
     seed: int = 1,
     scale: int = 1000,
     days: int | None = None,
@@ -57,6 +58,7 @@ def run(
 ) -> RunResult:
     """Run a scenario and return what it found.
 
+    `policies`, where given, take the place of the scenario's: policies of any origin, or functions of a batch.
     `scale` N simulates one line and one subscriber in N; `days` counts only so many days of the period;
     `threads` defaults to the cores that are there. `slice_us` (default: the scenario's least posting delay)
     and `batch_rows` change nothing but the speed. `record` keeps no attempt, those of every fiftieth line,
@@ -64,6 +66,8 @@ def run(
 
     Raise ConfigurationError for an argument out of range.
     """
+    if policies is not None:
+        scenario = scenario.with_policies(policies)
     period = scenario.period
     counted_days = period.days if days is None else days
     slice_us = scenario.slice_us if slice_us is None else slice_us

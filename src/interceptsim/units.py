@@ -15,14 +15,17 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainSerializer,
     SerializerFunctionWrapHandler,
     WithJsonSchema,
     model_serializer,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import core_schema
 
-from interceptsim.randomness import DELAY_CONSTANT, DELAY_EXPONENTIAL, DELAY_LOGNORMAL
+from interceptsim.randomness import DELAY_CONSTANT, DELAY_EXPONENTIAL, DELAY_LOGNORMAL, LONGEST_US
 
 __all__ = [
     "DAY_US",
@@ -60,7 +63,6 @@ _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _DURATION = re.compile(rf"({_NUMBER})\s*([a-z]+)")
 _VOLUME = re.compile(rf"({_NUMBER})\s*/\s*(year|day|hour|s)")
 _PER_YEAR = {"year": 1, "day": YEAR_DAYS, "hour": YEAR_DAYS * 24, "s": YEAR_DAYS * 86_400}
-_LONGEST_US = 200 * YEAR_DAYS * DAY_US
 
 
 def parse_duration(given: Any) -> int:
@@ -74,7 +76,7 @@ def parse_duration(given: Any) -> int:
     value = float(match[1]) * _DURATION_US[match[2]]
     if value < 0:
         raise ValueError("a duration cannot be negative")
-    if value > _LONGEST_US:
+    if value > LONGEST_US:
         raise ValueError("a duration over 200 years is surely a mistake")
     return round(value)
 
@@ -107,16 +109,18 @@ def parse_scale(given: Any) -> int:
     Raise ValueError unless N is a whole number from 1 to 1,000,000.
     """
     text = str(given).strip().removeprefix("1:").replace("_", "").replace(",", "")
-    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+    if not text.isdecimal() or len(text) > 20 or not 1 <= int(text) <= 1_000_000:
         raise ValueError("wanted one in N, such as '1:1000' or '1000', N from 1 to 1000000")
     return int(text)
 
+
+_DURATION_SCHEMA = {"type": "string", "pattern": f"^{_NUMBER} *({'|'.join(_DURATION_US)})$", "examples": ["2h"]}
 
 Duration = Annotated[
     int,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": f"^{_NUMBER} *({'|'.join(_DURATION_US)})$", "examples": ["2h"]}),
+    WithJsonSchema(_DURATION_SCHEMA),
 ]
 """A duration, written with its unit; integer microseconds, 0 or more."""
 
@@ -161,6 +165,13 @@ class Delay(BaseModel):
         if (self.median is None) != (self.sigma is None):
             raise ValueError("'median' and 'sigma' go together")
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Return a JSON Schema that admits both ways of writing: a duration, or a table."""
+        return {"anyOf": [_DURATION_SCHEMA, dict(handler.resolve_ref_schema(handler(schema)))]}
 
     @model_serializer(mode="wrap")
     def _as_text(self, handler: SerializerFunctionWrapHandler) -> Any:

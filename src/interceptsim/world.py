@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from interceptsim import ledger
 from interceptsim.attempts import (
     CHANNELS,
+    COLUMNS,
     DELIVERED,
     INTERCEPTED,
     LOCAL_OFFSET_US,
     NOT_MADE,
+    OPTIONAL_COLUMNS,
     OUTCOMES,
 )
+from interceptsim.errors import ConfigurationError
 from interceptsim.filtering.kernels import ALLOW_LISTED, OP_CODE
 from interceptsim.filtering.plan import FilterCore, compile_filter
 from interceptsim.randomness import root_key, threshold
@@ -31,11 +34,14 @@ from interceptsim.scenario import CalibrationTarget, Scenario
 from interceptsim.traffic.population import FOLDS, Calendar, Population, build_population
 from interceptsim.units import DAY_US
 
-__all__ = ["Accounts", "World", "column_of"]
+__all__ = ["SIMULATED_COLUMNS", "Accounts", "World", "column_of"]
 
 EPOCH = dt.date(1970, 1, 1)
 
 _STRATUM_LINES = 20
+
+SIMULATED_COLUMNS = (*(name for name in COLUMNS if name not in OPTIONAL_COLUMNS), "text_score", "link")
+"""The visible columns of simulated attempts; records may have more."""
 
 
 def column_of(reason: int, outcome: int) -> int:
@@ -93,7 +99,7 @@ class World:
         self.to_hour = (period.warm_up_days + days) * 24
         self.calendar = Calendar.build(scenario.traffic.profiles, self.first_day.weekday(), self.to_hour)
         self.population: Population = build_population(scenario.traffic, scenario.hubs, scale, self.key, self.calendar)
-        self.core: FilterCore = compile_filter(scenario.policies)
+        self.core = _compiled(scenario)
         self.channel = np.array([CHANNELS.index(g.channel) for g in self.population.names])
         self.expected = self._expected_latent()
         self.strata = self._strata()
@@ -279,3 +285,15 @@ class World:
                 "weight": population.weights[group],
             }
         )
+
+
+def _compiled(scenario: Scenario) -> FilterCore:
+    """Compile a scenario's chain; refuse rules that read what the simulation does not make."""
+    core = compile_filter(scenario.policies, carriers=[c.id for c in scenario.population.carriers])
+    for column, policy_id in core.needs.items():
+        if column not in SIMULATED_COLUMNS:
+            raise ConfigurationError(
+                f"policies.{policy_id}",
+                f"reads column {column!r}, which records may have but simulated traffic has not",
+            )
+    return core

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from interceptsim.attempts import ALLOW, DELIVER, INTERCEPT, INTERNATIONAL_GATEWAY, LABEL, Rows
+from interceptsim.attempts import ALLOW, DELIVER, INTERCEPT, INTERNATIONAL_GATEWAY, LABEL, SCORE_ONE, Rows
 from interceptsim.compiled import Column, Record, Scalar, kernel
 from interceptsim.numbering import INTERNATIONAL
 from interceptsim.randomness import mix64
@@ -26,14 +26,30 @@ __all__ = [
     "OP_WIDTH",
     "OP_WORD",
     "decide",
+    "find_listed",
     "find_slots",
-    "list_contains",
 ]
 
-ALLOW_LISTED, REJECT_LISTED, REJECT_SPOOFED, LIMIT_ATTEMPTS, SCORE_TEXT = 0, 1, 2, 3, 4
+(
+    ALLOW_LISTED,
+    REJECT_LISTED,
+    REJECT_SPOOFED,
+    REJECT_RANGES,
+    LIMIT_ATTEMPTS,
+    LIMIT_FAN_OUT,
+    SCORE_TEXT,
+    REJECT_LINKS,
+    SCORE_REPUTATION,
+    LABEL_SUSPECTED,
+    OUTSIDE,
+) = range(11)
 
-OP_CODE, OP_CHANNELS, OP_ENTRIES, OP_WORD, ARGUMENTS, OP_WIDTH = 0, 1, 2, 3, 4, 16
-"""Columns of `ops`: which rule, bit masks of channels and entries, first state word, then 12 arguments."""
+OP_CODE, OP_CHANNELS, OP_ENTRIES, OP_ACTION, OP_WORD, ARGUMENTS, OP_WIDTH = 0, 1, 2, 3, 4, 5, 24
+"""Columns of `ops`: which rule, bit masks of channels and entries, what an interception becomes (a verdict code, or
+OBSERVE), first state word, then the rule's arguments."""
+
+OBSERVE = 9
+"""An action that changes no verdict: the rule is counted as matched, for others to weigh."""
 
 NO_LIMIT = np.int64(2**62)
 COUNT_BITS = 24
@@ -43,52 +59,98 @@ EMPTY_WINDOW = np.int64(-(2**62))
 
 MINUTES_EAST = 8 * 60  # local time is UTC and 8 hours
 MINUTE_US = 60_000_000
+MAX_SCORE = np.int64(2**31 - 1)
 
 
 @kernel
-def list_contains(pool: Column, offset: Scalar, mask: Scalar, has_zero: Scalar, number: Scalar) -> bool:
-    """Tell whether `number` is in an open-addressed list: `mask + 1` places of the pool from `offset`."""
-    if number == np.uint64(0):
-        return has_zero != 0
-    place = np.int64(mix64(number) & np.uint64(mask))
-    while True:
-        found = pool[offset + place]
-        if found == number:
-            return True
-        if found == np.uint64(0):
-            return False
-        place = (place + 1) & mask
+def find_listed(
+    pool: Column,
+    offset: Scalar,
+    mask: Scalar,
+    has_zero: Scalar,
+    sieve: Scalar,
+    sieve_mask: Scalar,
+    numbers: Column,
+    found: Column,
+    n: Scalar,
+) -> None:
+    """Set `found` (uint8) to 1 where a number is in a list: `mask + 1` open-addressed places of the pool.
+
+    Most numbers are not, and the sieve tells so at the cost of one word that stays in the cache: `sieve_mask + 1`
+    words from `sieve`, in one of which each listed number has set three bits. The few that pass are looked up.
+    """
+    words = np.uint64(sieve_mask)
+    for r in range(n):
+        mixed = mix64(numbers[r])
+        bits = _sieve_bits(mixed)
+        found[r] = pool[sieve + np.int64(mixed >> np.uint64(18) & words)] & bits == bits
+    for r in range(n):
+        number = np.uint64(numbers[r])
+        if number == np.uint64(0):
+            found[r] = has_zero
+        elif found[r]:
+            place = np.int64(mix64(number) & np.uint64(mask))
+            while pool[offset + place] != number and pool[offset + place] != np.uint64(0):
+                place = (place + 1) & mask
+            found[r] = pool[offset + place] == number
 
 
 @kernel
-def list_fill(pool: Column, numbers: Column) -> int:
-    """Put `numbers` (uint64, without 0) into an empty pool whose length is a power of two; return how many."""
-    mask = pool.shape[0] - 1
+def _sieve_bits(mixed: Scalar) -> Scalar:
+    """Return the three bits that a scrambled number sets in its word of the sieve."""
+    one, low = np.uint64(1), np.uint64(63)
+    return (
+        one << (mixed >> np.uint64(46) & low) | one << (mixed >> np.uint64(52) & low) | one << (mixed >> np.uint64(58))
+    )
+
+
+@kernel
+def list_fill(places: Column, sieve: Column, numbers: Column) -> int:
+    """Put `numbers` (uint64, without 0) into empty places and a sieve, both of a power of two; return how many."""
+    mask = places.shape[0] - 1
     held = 0
     for k in range(numbers.shape[0]):
-        place = np.int64(mix64(numbers[k]) & np.uint64(mask))
-        while pool[place] != np.uint64(0) and pool[place] != numbers[k]:
+        mixed = mix64(numbers[k])
+        place = np.int64(mixed & np.uint64(mask))
+        while places[place] != np.uint64(0) and places[place] != numbers[k]:
             place = (place + 1) & mask
-        if pool[place] == np.uint64(0):
-            pool[place] = numbers[k]
+        if places[place] == np.uint64(0):
+            places[place] = numbers[k]
+            sieve[np.int64(mixed >> np.uint64(18)) & (sieve.shape[0] - 1)] |= _sieve_bits(mixed)
             held += 1
     return held
 
 
 @kernel
-def _combine(rows: Rows, n: Scalar, k: Scalar) -> None:
+def bucket_of(number: Scalar) -> Scalar:
+    """Return a bucket (int64, 0 to 2**17 - 1) that never falls as the number (uint64) grows: its leading bits."""
+    return (np.float64(number).view(np.int64) >> 41) - (1023 << 11) + 1 if number > np.uint64(0) else 0
+
+
+@kernel
+def fine_bucket_of(number: Scalar) -> Scalar:
+    """Return the bucket within a bucket (int64, 0 to 2**11 - 1): the next leading bits of a number above 0."""
+    return np.float64(number).view(np.int64) >> 30 & 2047
+
+
+@kernel
+def _combine(rows: Rows, n: Scalar, k: Scalar, action: Scalar) -> None:
     """Add what rule k said to the verdicts: the one place where verdicts are combined.
 
-    Precedence is allow, intercept, label, deliver; among equals the rule that stands first gives the reason.
+    Precedence is allow, intercept, label, deliver; among equals the rule that stands first gives the reason. A
+    rule whose `action` is to label says no more than that; one that observes is only noted as matched.
     """
     said, code, reason, matched = rows.said, rows.code, rows.reason, rows.matched
     bit = np.uint64(1) << np.uint64(k)
+    strongest = DELIVER if action == OBSERVE else action
+    position = np.uint16(k + 1)
     for r in range(n):
         if said[r] != DELIVER:
             matched[r] |= bit
-            if said[r] > code[r]:
-                code[r] = said[r]
-                reason[r] = k + 1
+            verdict = said[r] if said[r] == ALLOW else min(said[r], strongest)
+            if verdict > code[r]:
+                code[r] = verdict
+                reason[r] = position
 
 
 @kernel
@@ -96,35 +158,51 @@ def _mark_seen(op: Record, rows: Rows, n: Scalar) -> None:
     """Mark in `rows.seen` what passes where the rule stands: its channels and entries."""
     channels, entries = op[OP_CHANNELS], op[OP_ENTRIES]
     channel, entry, seen = rows.channel, rows.entry, rows.seen
+    if channels == 3 and entries == 15:
+        seen[:n] = 1
+        return
     for r in range(n):
         seen[r] = (channels >> channel[r]) & (entries >> entry[r]) & 1
 
 
 @kernel
 def _allow_listed(op: Record, pool: Column, rows: Rows, n: Scalar) -> None:
-    a_number, seen, said = rows.a_number, rows.seen, rows.said
-    offset, mask, has_zero = op[4], op[5], op[6]
+    """Arguments 0 to 4: the list."""
+    seen, said, found = rows.seen, rows.said, rows.found
+    find_listed(pool, op[5], op[6], op[7], op[8], op[9], rows.a_number, found, n)
     for r in range(n):
-        if seen[r] and list_contains(pool, offset, mask, has_zero, a_number[r]):
-            said[r] = ALLOW
+        said[r] = ALLOW if seen[r] & found[r] else DELIVER
 
 
 @kernel
 def _reject_listed(op: Record, pool: Column, rows: Rows, n: Scalar, state: Column) -> None:
-    """Arguments: list offset, mask, has zero; adoption threshold; salt. One word: listed from (UTC us)."""
-    time_us, a_number, b_number = rows.time_us, rows.a_number, rows.b_number
-    slot, fresh, seen, said = rows.slot, rows.fresh, rows.seen, rows.said
-    word, offset, mask, has_zero = op[OP_WORD], op[4], op[5], op[6]
-    adoption, salt = np.uint64(op[7]), np.uint64(op[8])
-    has_list = mask != 0 or has_zero != 0
+    """Arguments 0 to 4: the list; 5 adoption threshold, 6 salt, 7 expiry in us, 8 to 11 bits of carriers, 12 fed.
+
+    One word where the list is fed: the number is listed from (UTC us).
+    """
+    time_us, b_number, b_carrier = rows.time_us, rows.b_number, rows.b_carrier
+    slot, fresh, seen, said, found = rows.slot, rows.fresh, rows.seen, rows.said, rows.found
+    word = op[OP_WORD]
+    adoption, salt, expiry, fed = np.uint64(op[10]), np.uint64(op[11]), op[12], op[17] != 0
+    if op[6] != 0 or op[7] != 0:
+        find_listed(pool, op[5], op[6], op[7], op[8], op[9], rows.a_number, found, n)
+    else:
+        found[:n] = 0
+    if fed:
+        for r in range(n):
+            if fresh[r]:
+                state[slot[r], word] = NO_LIMIT
+            since = time_us[r] - state[slot[r], word]
+            found[r] |= 0 <= since < expiry
+    everyone = adoption == np.uint64(2**32) and op[13] == -1 and op[14] == -1 and op[15] == -1 and op[16] == -1
     for r in range(n):
-        if fresh[r]:
-            state[slot[r], word] = NO_LIMIT
-        listed = time_us[r] >= state[slot[r], word]
-        if has_list and not listed:
-            listed = list_contains(pool, offset, mask, has_zero, a_number[r])
-        if listed and seen[r] and mix64(b_number[r] ^ salt) >> np.uint64(32) < adoption:
-            said[r] = INTERCEPT
+        if found[r] & seen[r]:
+            carrier = np.int64(b_carrier[r])
+            if everyone or (
+                op[13 + (carrier >> 6)] >> (carrier & 63) & 1 != 0
+                and mix64(b_number[r] ^ salt) >> np.uint64(32) < adoption
+            ):
+                said[r] = INTERCEPT
 
 
 @kernel
@@ -136,6 +214,36 @@ def _reject_spoofed(rows: Rows, n: Scalar) -> None:
 
 
 @kernel
+def _reject_ranges(op: Record, pool: Column, rows: Rows, n: Scalar) -> None:
+    """Arguments: 0 offset and 1 count of bounds, 2 offset of what begins at each, 3 offset of the buckets.
+
+    Bounds are uint64 in order, the first 0; a number belongs to the last bound not above it. A bucket holds the
+    index of the first bound in it or, where it holds many, also the place of a finer table of its own (upper half of
+    the word, less 1), so that few are compared.
+    """
+    a_number, seen, said = rows.a_number, rows.seen, rows.said
+    bounds, count, codes, buckets = op[5], op[6], op[7], op[8]
+    for r in range(n):
+        if not seen[r]:
+            continue
+        number = a_number[r]
+        bucket = bucket_of(number)
+        at = np.int64(pool[buckets + bucket])
+        if at >> 32 != 0:
+            at = np.int64(pool[(at >> 32) - 1 + fine_bucket_of(number)])
+        while at < count and pool[bounds + at] <= number:
+            at += 1
+        said[r] = pool[codes + at - 1]
+
+
+@kernel
+def _window_of(time_us: Scalar, minutes: Scalar) -> Scalar:
+    """Return which minute, hour or day of local time (int64); dividing by what is known beforehand is fast."""
+    minute = time_us // MINUTE_US + MINUTES_EAST
+    return minute if minutes == 1 else minute // 60 if minutes == 60 else minute // 1440
+
+
+@kernel
 def _limit_window(
     rows: Rows, n: Scalar, state: Column, word: Scalar, minutes: Scalar, warn: Scalar, critical: Scalar
 ) -> None:
@@ -144,13 +252,11 @@ def _limit_window(
     A state word is a window's index and, in its low bits, the count so far.
     """
     time_us, slot, fresh, seen, said = rows.time_us, rows.slot, rows.fresh, rows.seen, rows.said
-    length = minutes * MINUTE_US
-    offset = MINUTES_EAST * MINUTE_US % length
     for r in range(n):
         at = slot[r]
         held = EMPTY_WINDOW if fresh[r] else state[at, word]
         if seen[r]:
-            window = (time_us[r] + offset) // length
+            window = _window_of(time_us[r], minutes)
             count = np.int64(1)
             if held >> COUNT_BITS == window:
                 count = min((held & MAX_COUNT) + 1, MAX_COUNT)
@@ -163,29 +269,188 @@ def _limit_window(
 
 
 @kernel
+def _limit_bucket(
+    rows: Rows, n: Scalar, state: Column, word: Scalar, minutes: Scalar, warn: Scalar, critical: Scalar
+) -> None:
+    """Fill a leaky bucket a number with its seen attempts; it leaks what is allowed in so many minutes.
+
+    The level is kept in attempts x microseconds of the window (state word 0), as of the last attempt (word 1); it
+    leaks at the critical count, or where there is none the warning count, each window.
+    """
+    time_us, slot, fresh, seen, said = rows.time_us, rows.slot, rows.fresh, rows.seen, rows.said
+    length = minutes * MINUTE_US
+    leak = max(critical if critical != NO_LIMIT else warn, 1)
+    most = MAX_COUNT * length // 16
+    for r in range(n):
+        at = slot[r]
+        if fresh[r]:
+            state[at, word] = 0
+            state[at, word + 1] = time_us[r]
+        if not seen[r]:
+            continue
+        level = state[at, word]
+        since = time_us[r] - state[at, word + 1]
+        level = 0 if since > level // leak else level - since * leak
+        level = min(level + length, most)
+        state[at, word] = level
+        state[at, word + 1] = time_us[r]
+        if critical != NO_LIMIT and level > critical * length:
+            said[r] = INTERCEPT
+        elif warn != NO_LIMIT and level > warn * length and said[r] == DELIVER:
+            said[r] = LABEL
+
+
+@kernel
 def _limit_attempts(op: Record, rows: Rows, n: Scalar, state: Column) -> None:
-    """Arguments: for minute, hour and day a warn and a critical count. Three words, one a window."""
+    """Arguments: for minute, hour and day a warn and a critical count; 6 whether they are leaky buckets.
+
+    A state word for each window, two for a bucket.
+    """
     word = op[OP_WORD]
-    if op[4] != NO_LIMIT or op[5] != NO_LIMIT:
-        _limit_window(rows, n, state, word, 1, op[4], op[5])
-    if op[6] != NO_LIMIT or op[7] != NO_LIMIT:
-        _limit_window(rows, n, state, word + 1, 60, op[6], op[7])
-    if op[8] != NO_LIMIT or op[9] != NO_LIMIT:
-        _limit_window(rows, n, state, word + 2, 1440, op[8], op[9])
+    for k, minutes in enumerate((1, 60, 1440)):
+        warn, critical = op[5 + 2 * k], op[6 + 2 * k]
+        if warn == NO_LIMIT and critical == NO_LIMIT:
+            continue
+        if op[11] != 0:
+            _limit_bucket(rows, n, state, word, minutes, warn, critical)
+            word += 2
+        else:
+            _limit_window(rows, n, state, word, minutes, warn, critical)
+            word += 1
+
+
+@kernel
+def _begin_fan_out(state: Column, at: Scalar, word: Scalar, words: Scalar, window: Scalar) -> None:
+    """Empty a number's fan-out counts for a new window."""
+    state[at, word] = window
+    for k in range(1, words):
+        state[at, word + k] = 0
+
+
+@kernel
+def _limit_fan_out(op: Record, rows: Rows, n: Scalar, state: Column) -> None:
+    """Count distinct called numbers, outgoing attempts and short calls of each number in a window.
+
+    Arguments: 0 minutes of the window, 1 bits of the sketch, 2 salt, 3 and 4 bits set beyond which to warn and to
+    intercept, 5 least attempts and 6 least share (of SCORE_ONE) of outgoing, 7 least answered calls, 8 least
+    share of short ones, 9 us below which a call is short. State words: window; bits set; attempts; answered
+    calls; short calls; answer and duration of the last attempt; then the sketch.
+    """
+    time_us, b_number, slot, fresh = rows.time_us, rows.b_number, rows.slot, rows.fresh
+    seen, said = rows.seen, rows.said
+    word, minutes, bits, salt = op[OP_WORD], op[5], op[6], np.uint64(op[7])
+    warn, critical, least_out, out_share = op[8], op[9], op[10], op[11]
+    least_answered, short_share, short_us = op[12], op[13], op[14]
+    words = 7 + bits // 64
+    for r in range(n):
+        at = slot[r]
+        if fresh[r]:
+            _begin_fan_out(state, at, word, words, EMPTY_WINDOW)
+        if not seen[r]:
+            continue
+        window = _window_of(time_us[r], minutes)
+        if state[at, word] != window:
+            _begin_fan_out(state, at, word, words, window)
+        state[at, word + 2] += 1
+        if warn != NO_LIMIT or critical != NO_LIMIT:
+            bit = np.int64((mix64(b_number[r] ^ salt) >> np.uint64(32)) * np.uint64(bits) >> np.uint64(32))
+            mark = np.int64(1) << (bit & 63)
+            cell = word + 7 + (bit >> 6)
+            if state[at, cell] & mark == 0:
+                state[at, cell] |= mark
+                state[at, word + 1] += 1
+            if state[at, word + 1] > critical:
+                said[r] = INTERCEPT
+            elif state[at, word + 1] > warn:
+                said[r] = LABEL
+        if least_out != NO_LIMIT:
+            out = state[at, word + 2]
+            if out >= least_out and out * SCORE_ONE >= out_share * (out + np.int64(rows.a_incoming[r])):
+                said[r] = INTERCEPT
+        if least_answered != NO_LIMIT:
+            if state[at, word + 5] != 0:  # the call before this one is over: it counts now
+                state[at, word + 3] += 1
+                if state[at, word + 6] < short_us:
+                    state[at, word + 4] += 1
+            answered = state[at, word + 3]
+            if answered >= least_answered and state[at, word + 4] * SCORE_ONE >= short_share * answered:
+                said[r] = INTERCEPT
+            state[at, word + 5] = rows.answered[r]
+            state[at, word + 6] = rows.duration_us[r]
 
 
 @kernel
 def _score_text(op: Record, rows: Rows, n: Scalar) -> None:
+    """Arguments: the scores from which to label and from which to intercept."""
     text_score, seen, said = rows.text_score, rows.seen, rows.said
-    label_from, intercept_from = op[4], op[5]
+    label_from, intercept_from = op[5], op[6]
     for r in range(n):
         if seen[r] and text_score[r] >= label_from:
             said[r] = INTERCEPT if text_score[r] >= intercept_from else LABEL
 
 
 @kernel
+def _reject_links(op: Record, pool: Column, rows: Rows, n: Scalar) -> None:
+    """Arguments 0 to 4: the list of link ids."""
+    seen, said, found = rows.seen, rows.said, rows.found
+    find_listed(pool, op[5], op[6], op[7], op[8], op[9], rows.link, found, n)
+    for r in range(n):
+        said[r] = INTERCEPT if seen[r] & found[r] else DELIVER
+
+
+@kernel
+def _score_reputation(op: Record, pool: Column, rows: Rows, n: Scalar) -> None:
+    """Arguments: 0 offset and 1 count of weights, 2 weight of the text's score, 3 label from, 4 intercept from.
+
+    A weight is two words of the pool: position of an earlier rule, weight as int64. The sum goes to `rows.score`.
+    """
+    matched, text_score, score, seen, said = rows.matched, rows.text_score, rows.score, rows.seen, rows.said
+    offset, count, text_weight, label_from, intercept_from = op[5], op[6], op[7], op[8], op[9]
+    for r in range(n):
+        if not seen[r]:
+            continue
+        total = np.int64(0)
+        if text_weight != 0:
+            total = np.int64(text_score[r]) * text_weight // SCORE_ONE
+        for k in range(count):
+            if matched[r] >> pool[offset + 2 * k] & np.uint64(1):
+                total += np.int64(pool[offset + 2 * k + 1])
+        total = min(max(total, -MAX_SCORE), MAX_SCORE)
+        score[r] = min(max(score[r] + total, -MAX_SCORE), MAX_SCORE)
+        if total >= intercept_from:
+            said[r] = INTERCEPT
+        elif total >= label_from:
+            said[r] = LABEL
+
+
+@kernel
+def _label_suspected(op: Record, rows: Rows, n: Scalar) -> None:
+    """Arguments: 0 bits of earlier rules, 1 how many of them have to match."""
+    matched, seen, said = rows.matched, rows.seen, rows.said
+    which, at_least = np.uint64(op[5]), op[6]
+    for r in range(n):
+        if seen[r]:
+            left = matched[r] & which
+            found = 0
+            while left != np.uint64(0):
+                left &= left - np.uint64(1)
+                found += 1
+            if found >= at_least:
+                said[r] = LABEL
+
+
+@kernel
+def _outside(op: Record, rows: Rows, n: Scalar) -> None:
+    """Argument: which row of `rows.outside` holds what the rule says."""
+    outside, seen, said = rows.outside[op[5]], rows.seen, rows.said
+    for r in range(n):
+        if seen[r]:
+            said[r] = outside[r]
+
+
+@kernel
 def decide(ops: Column, pool: Column, rows: Rows, n: Scalar, state: Column) -> None:
-    """Decide the first `n` rows: fill `code`, `reason` and `matched`, and bring `state` up to date.
+    """Decide the first `n` rows: fill `code`, `reason`, `matched` and `score`, and bring `state` up to date.
 
     Rows of one presented number must stand in the order (time, line, ordinal); rows of different numbers may
     stand in any. `rows.slot` is each number's row of `state`, and `rows.fresh` marks a number new to it.
@@ -193,6 +458,7 @@ def decide(ops: Column, pool: Column, rows: Rows, n: Scalar, state: Column) -> N
     rows.code[:n] = DELIVER
     rows.reason[:n] = 0
     rows.matched[:n] = 0
+    rows.score[:n] = 0
     for k in range(ops.shape[0]):
         op = ops[k]
         rows.said[:n] = DELIVER
@@ -203,32 +469,126 @@ def decide(ops: Column, pool: Column, rows: Rows, n: Scalar, state: Column) -> N
             _reject_listed(op, pool, rows, n, state)
         elif op[OP_CODE] == REJECT_SPOOFED:
             _reject_spoofed(rows, n)
+        elif op[OP_CODE] == REJECT_RANGES:
+            _reject_ranges(op, pool, rows, n)
         elif op[OP_CODE] == LIMIT_ATTEMPTS:
             _limit_attempts(op, rows, n, state)
+        elif op[OP_CODE] == LIMIT_FAN_OUT:
+            _limit_fan_out(op, rows, n, state)
         elif op[OP_CODE] == SCORE_TEXT:
             _score_text(op, rows, n)
-        _combine(rows, n, k)
+        elif op[OP_CODE] == REJECT_LINKS:
+            _reject_links(op, pool, rows, n)
+        elif op[OP_CODE] == SCORE_REPUTATION:
+            _score_reputation(op, pool, rows, n)
+        elif op[OP_CODE] == LABEL_SUSPECTED:
+            _label_suspected(op, rows, n)
+        elif op[OP_CODE] == OUTSIDE:
+            _outside(op, rows, n)
+        _combine(rows, n, k, op[OP_ACTION])
 
 
 @kernel
-def find_slots(index_keys: Column, index_slots: Column, held: Scalar, rows: Rows, n: Scalar) -> int:
+def find_slots(table: Column, held: Scalar, rows: Rows, n: Scalar) -> int:
     """Find or give each row's presented number its slot; return how many slots are taken then.
 
-    `index_keys` (uint64) and `index_slots` (int64, -1 where free) are an open-addressed table whose length
-    is a power of two and more than the slots needed; `held` slots are taken on entry.
+    `table` (uint64, places x 2: number, slot + 1 or 0 where free) is open-addressed; its length is a power of two
+    and more than the slots needed. `held` slots are taken on entry.
     """
-    mask = index_keys.shape[0] - 1
+    a_number, slot, fresh = rows.a_number, rows.slot, rows.fresh
+    mask = table.shape[0] - 1
     for r in range(n):
-        number = rows.a_number[r]
+        number = a_number[r]
         place = np.int64(mix64(number) & np.uint64(mask))
-        while index_slots[place] >= 0 and index_keys[place] != number:
+        while table[place, 1] != np.uint64(0) and table[place, 0] != number:
             place = (place + 1) & mask
-        if index_slots[place] < 0:
-            index_keys[place] = number
-            index_slots[place] = held
+        if table[place, 1] == np.uint64(0):
+            table[place, 0] = number
             held += 1
-            rows.fresh[r] = 1
+            table[place, 1] = held
+            fresh[r] = 1
         else:
-            rows.fresh[r] = 0
-        rows.slot[r] = index_slots[place]
+            fresh[r] = 0
+        slot[r] = np.int64(table[place, 1]) - 1
     return held
+
+
+@kernel
+def gather(
+    source: Rows, reads: Scalar, order: Column, cursor: Scalar, stop: Scalar, part: Scalar, parts: Scalar, rows: Rows
+) -> tuple[Scalar, Scalar]:
+    """Copy rows of a batch, in `order` from `cursor` to `stop`, into a working set until it is full.
+
+    Only columns whose bit is set in `reads` are copied; `order` (int64) may be empty where the batch stands in
+    order. With `parts` above 1, only rows of numbers that fall to `part` are taken. `rows.line` becomes the row's
+    place in the batch. Return (rows filled, cursor).
+    """
+    room = rows.line.shape[0]
+    line, a_from = rows.line, source.a_number
+    n = 0
+    straight = np.int64(-1)  # where the rows begin in the batch, if they stand there one after another
+    if order.shape[0] == 0 and parts == 1:
+        straight = cursor
+        n = min(stop - cursor, room)
+        for r in range(n):
+            line[r] = cursor + r
+        cursor += n
+    else:
+        while cursor < stop and n < room:
+            at = cursor if order.shape[0] == 0 else order[cursor]
+            if parts == 1 or np.int64((mix64(a_from[at]) >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)) == part:
+                line[n] = at
+                n += 1
+            cursor += 1
+    _copy(source.a_number, rows.a_number, line, n, straight)
+    _copy(source.channel, rows.channel, line, n, straight)
+    _copy(source.entry, rows.entry, line, n, straight)
+    if reads & 1:
+        _copy(source.time_us, rows.time_us, line, n, straight)
+    if reads & 2:
+        _copy(source.b_number, rows.b_number, line, n, straight)
+    if reads & 4:
+        _copy(source.a_kind, rows.a_kind, line, n, straight)
+        _copy(source.roaming, rows.roaming, line, n, straight)
+    if reads & 8:
+        _copy(source.b_carrier, rows.b_carrier, line, n, straight)
+    if reads & 16:
+        _copy(source.text_score, rows.text_score, line, n, straight)
+    if reads & 32:
+        _copy(source.link, rows.link, line, n, straight)
+    if reads & 64:
+        _copy(source.a_incoming, rows.a_incoming, line, n, straight)
+    if reads & 128:
+        _copy(source.answered, rows.answered, line, n, straight)
+        _copy(source.duration_us, rows.duration_us, line, n, straight)
+    return n, cursor
+
+
+@kernel
+def _copy(source: Column, into: Column, line: Column, n: Scalar, straight: Scalar) -> None:
+    if straight >= 0:
+        into[:n] = source[straight : straight + n]
+    else:
+        for r in range(n):
+            into[r] = source[line[r]]
+
+
+@kernel
+def scatter(rows: Rows, n: Scalar, verdict: Column, reason: Column, matched: Column, score: Column) -> None:
+    """Put the decisions of a working set at their rows' places in the batch."""
+    line, code = rows.line, rows.code
+    for r in range(n):
+        at = line[r]
+        verdict[at] = DELIVER if code[r] == ALLOW else code[r]
+        reason[at] = rows.reason[r]
+        matched[at] = rows.matched[r]
+        score[at] = rows.score[r]
+
+
+@kernel
+def is_sorted(values: Column) -> bool:
+    """Tell whether a column never falls."""
+    for k in range(1, values.shape[0]):  # noqa: SIM110  a generator is not compiled
+        if values[k] < values[k - 1]:
+            return False
+    return True

@@ -1,96 +1,232 @@
-"""Compiles an ordered chain of policies into a plan that the kernels execute.
+"""Compiles an ordered chain of policies into a plan that the kernels execute, and runs it over batches.
 
 Names become positions, thresholds typed integers, lists open-addressed tables; switched-off policies are
-gone. Takes policies, gives a `FilterCore`; decides nothing itself.
+gone. Takes policies, gives a `FilterCore`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from interceptsim.attempts import ALLOW, DELIVER, MAX_RULES, AttemptBatch, Decisions, Rows, empty_rows
-from interceptsim.errors import ColumnError, ConfigurationError
-from interceptsim.filtering.kernels import ARGUMENTS, OP_WIDTH, decide, find_slots, list_fill
-from interceptsim.filtering.policies import FilterPolicy
+from interceptsim.attempts import (
+    COLUMNS,
+    INTERCEPT,
+    MAX_RULES,
+    OPTIONAL_COLUMNS,
+    AttemptBatch,
+    Decisions,
+    Rows,
+    empty_rows,
+)
+from interceptsim.errors import ColumnError, ConfigurationError, nearest_name
+from interceptsim.filtering.kernels import (
+    ARGUMENTS,
+    LIMIT_ATTEMPTS,
+    OP_CODE,
+    OP_WIDTH,
+    OUTSIDE,
+    bucket_of,
+    decide,
+    find_slots,
+    fine_bucket_of,
+    gather,
+    is_sorted,
+    list_fill,
+    scatter,
+)
+from interceptsim.filtering.policies import FilterPolicy, as_policies
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["FilterCore", "NumberIndex", "PlanBuilder", "compile_filter"]
+
+Says = Callable[[AttemptBatch], NDArray[np.uint8]]
+
+# Which bit of `gather`'s `reads` a column belongs to.
+_READS = {
+    "time_us": 1,
+    "b_number": 2,
+    "a_kind": 4,
+    "roaming": 4,
+    "b_carrier": 8,
+    "text_score": 16,
+    "link": 32,
+    "a_incoming": 64,
+    "answered": 128,
+    "duration_us": 128,
+}
+_BUCKETS = bucket_of(np.uint64(2**64 - 1)) + 2
+_BATCH = 8192
+_FEW_BOUNDS = 4  # a bucket with more gets a finer table
+_MANY = 100_000  # a batch below this is decided sooner by one thread
 
 
 @dataclass
 class PlanBuilder:
-    """Collects what policies add, in the order of the chain."""
+    """Collects what policies add, in the order of the chain.
 
+    `carriers` are the names behind the codes of `b_carrier`. A policy's `compile` calls `add` (or `outside`) once,
+    `read` for the columns its rule reads, and the other methods to put lists and tables into the pool.
+    """
+
+    carriers: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
     ops: list[list[int]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     pools: list[NDArray[np.uint64]] = field(default_factory=list)
+    pooled: int = 0
     words: int = 0
+    reads: int = 0
     needs: dict[str, str] = field(default_factory=dict)
     first_words: dict[str, int] = field(default_factory=dict)
+    says: list[Says] = field(default_factory=list)
 
-    def add(self, code: int, channels: int, entries: int, *, arguments: Sequence[int] = (), words: int = 0) -> None:
-        """Add an operation: its kernel's code, place in the network, arguments, and how many state words."""
-        row = [code, channels, entries, self.words, *map(int, arguments)]
+    def add(
+        self, code: int, channels: int, entries: int, action: int, *, arguments: Sequence[int] = (), words: int = 0
+    ) -> None:
+        """Add an operation: its kernel's code, place in the network, action, arguments, and state words."""
+        row = [code, channels, entries, action, self.words, *map(int, arguments)]
+        assert len(row) <= OP_WIDTH
         self.ops.append(row + [0] * (OP_WIDTH - len(row)))
         self.first_words[self.ids[-1]] = self.words
         self.words += words
 
-    def need(self, column: str, policy_id: str) -> None:
-        """Record that a rule reads an optional column."""
-        self.needs.setdefault(column, policy_id)
+    def outside(self, says: Says, channels: int, entries: int, action: int = INTERCEPT) -> None:
+        """Add an operation whose verdict codes (uint8, one a row) `says` gives for a batch."""
+        self.reads = 255
+        self.add(OUTSIDE, channels, entries, action, arguments=[len(self.says)])
+        self.says.append(says)
 
-    def number_list(self, numbers: Iterable[int]) -> list[int]:
-        """Put a list of numbers into the pool; return its three arguments: offset, mask, has zero."""
-        held = np.unique(np.asarray(list(numbers), np.uint64))
+    def read(self, *columns: str) -> None:
+        """Record which columns the rule reads."""
+        for column in columns:
+            self.reads |= _READS.get(column, 0)
+            if column in OPTIONAL_COLUMNS:
+                self.needs.setdefault(column, self.ids[-1])
+
+    def position(self, rule: str) -> int | None:
+        """Return where an earlier rule stands, None where it is switched off; raise where it is none."""
+        if rule in self.ids[:-1]:
+            return self.ids.index(rule)
+        where = f"policies.{self.ids[-1]}"
+        if rule not in self.known:
+            raise ConfigurationError(where, f"no rule {rule!r} in the chain", nearest=nearest_name(rule, self.known))
+        if self.known.index(rule) >= self.known.index(self.ids[-1]):
+            raise ConfigurationError(where, f"rule {rule!r} has to stand before this one")
+        return None
+
+    def carrier_bits(self, names: Sequence[str]) -> list[int]:
+        """Return the codes of carriers as four words of bits, all set where none is named."""
+        if not names:
+            return [-1] * 4
+        bits = 0
+        for name in names:
+            if name not in self.carriers:
+                raise ConfigurationError(
+                    f"policies.{self.ids[-1]}.carriers",
+                    f"no carrier {name!r}",
+                    nearest=nearest_name(name, self.carriers),
+                )
+            bits |= 1 << self.carriers.index(name)
+        words = [bits >> 64 * k & 2**64 - 1 for k in range(4)]
+        return [w - (1 << 64) if w >> 63 else w for w in words]
+
+    def _pool(self, values: NDArray[np.uint64]) -> int:
+        """Put values into the pool; return their offset."""
+        offset = self.pooled
+        self.pools.append(values)
+        self.pooled += len(values)
+        return offset
+
+    def number_list(self, numbers: Iterable[int] | NDArray[np.uint64]) -> list[int]:
+        """Put a list of numbers into the pool; return its five arguments: places, mask, has zero, sieve, mask."""
+        held = numbers if isinstance(numbers, np.ndarray) else np.array(list(numbers), np.uint64)
         nonzero = held[held != 0]
-        size = max(1, 1 << int(2 * len(nonzero)).bit_length()) if len(nonzero) else 1
-        pool = np.zeros(size, np.uint64)
-        list_fill(pool, nonzero)
-        offset = sum(map(len, self.pools))
-        self.pools.append(pool)
-        return [offset, size - 1, int(len(nonzero) < len(held))]
+        places = np.zeros(1 << (3 * len(nonzero) // 2).bit_length() if len(nonzero) else 1, np.uint64)
+        sieve = np.zeros(1 << (len(nonzero) // 10).bit_length(), np.uint64)
+        list_fill(places, sieve, nonzero)
+        has_zero = int(len(nonzero) < len(held))
+        return [self._pool(places), len(places) - 1, has_zero, self._pool(sieve), len(sieve) - 1]
+
+    def range_table(self, by_prefix: Mapping[str, int]) -> list[int]:
+        """Put prefixes (strings of digits) and what is said of their numbers into the pool; return four arguments.
+
+        Numbers of each length are cut at every prefix's first and last; of each piece, the longest prefix decides.
+        """
+        bounds = {0}
+        for prefix in by_prefix:
+            for length in range(len(prefix), 21):
+                size = 10 ** (length - len(prefix))
+                bounds |= {int(prefix) * size, (int(prefix) + 1) * size}
+        inside = sorted(b for b in bounds if b < 2**64)
+        longest = max(map(len, by_prefix))
+
+        def said(number: int) -> int:
+            digits = str(number)
+            heads = (digits[:k] for k in range(min(longest, len(digits)), 0, -1))
+            return next((by_prefix[head] for head in heads if head in by_prefix), 0)
+
+        codes = [said(bound) for bound in inside]
+        kept = [k for k in range(len(inside)) if k == 0 or codes[k] != codes[k - 1]]
+        table = np.array([inside[k] for k in kept], np.uint64)
+        coarse = np.array([bucket_of(b) for b in table])
+        buckets = np.searchsorted(coarse, np.arange(_BUCKETS)).astype(np.uint64)
+        for bucket, many in zip(*np.unique(coarse, return_counts=True), strict=True):
+            if many > _FEW_BOUNDS and bucket:
+                first = int(buckets[bucket])
+                fine = [fine_bucket_of(b) for b in table[first : first + many]]
+                within = first + np.searchsorted(fine, np.arange(2048))
+                buckets[bucket] |= np.uint64((self._pool(within.astype(np.uint64)) + 1) << 32)
+        words = np.array([codes[k] for k in kept], np.uint64)
+        return [self._pool(table), len(table), self._pool(words), self._pool(buckets)]
+
+    def weight_table(self, weights: Mapping[str, int]) -> list[int]:
+        """Put weights of earlier rules into the pool; return offset and count."""
+        places = {name: self.position(name) for name in weights}
+        pairs = [(at, weights[name]) for name, at in places.items() if at is not None]
+        return [self._pool(np.array(pairs, np.int64).reshape(-1).view(np.uint64)), len(pairs)]
 
 
 class NumberIndex:
     """Gives every presented number a slot of rule state, for traffic whose numbers are not known beforehand.
 
-    `reserve` makes room, `find` fills `rows.slot` and `rows.fresh`, `clear` forgets all numbers.
+    `find` fills `rows.slot` and `rows.fresh`, making room as needed; `clear` forgets all numbers.
     """
 
     def __init__(self, words: int) -> None:
-        self._keys = np.zeros(1024, np.uint64)
-        self._slots = np.full(1024, -1, np.int64)
+        self._table = np.zeros((1024, 2), np.uint64)
         self.held = 0
         self.state = np.zeros((512, max(words, 1)), np.int64)
 
-    def reserve(self, more: int) -> None:
-        """Make room for `more` new numbers."""
-        wanted = self.held + more
+    def _reserve(self, wanted: int) -> None:
         if wanted > len(self.state):
             grown = np.zeros((max(wanted, 2 * len(self.state)), self.state.shape[1]), np.int64)
             grown[: self.held] = self.state[: self.held]
             self.state = grown
-        if 2 * wanted > len(self._keys):
-            size = 1 << (2 * wanted).bit_length()
-            taken = self._slots >= 0
-            old, at = self._keys[taken], self._slots[taken]
-            self._keys, self._slots = np.zeros(size, np.uint64), np.full(size, -1, np.int64)
-            again = empty_rows(max(len(old), 1))
-            order = np.argsort(at)
-            again.a_number[: len(old)] = old[order]
-            find_slots(self._keys, self._slots, 0, again, len(old))
+        if 2 * wanted > len(self._table):
+            taken = self._table[self._table[:, 1] > 0]
+            self._table = np.zeros((1 << (2 * wanted).bit_length(), 2), np.uint64)
+            again = empty_rows(max(len(taken), 1))
+            again.a_number[: len(taken)] = taken[np.argsort(taken[:, 1]), 0]
+            find_slots(self._table, 0, again, len(taken))
 
     def find(self, rows: Rows, n: int) -> None:
         """Fill `slot` and `fresh` of the first `n` rows, in their order."""
-        self.reserve(n)
-        self.held = find_slots(self._keys, self._slots, self.held, rows, n)
+        self._reserve(self.held + n)
+        self.held = find_slots(self._table, self.held, rows, n)
 
     def clear(self) -> None:
         """Forget all numbers and their state."""
-        self._slots.fill(-1)
+        self._table.fill(0)
         self.held = 0
 
 
@@ -99,7 +235,8 @@ class FilterCore:
     """A compiled chain.
 
     `rules` are the ids of its rules, `rules[k]` being reason k+1; `ops` and `pool` are what the kernels
-    execute; `words` the words of state a number needs; `first_word` the place of each rule's state.
+    execute; `words` the words of state a number needs, 0 where no rule keeps any; `first_word` the place of each
+    rule's state; `needs` the optional columns that rules read; `says` the rules outside the kernels.
     """
 
     rules: tuple[str, ...]
@@ -108,48 +245,150 @@ class FilterCore:
     words: int
     first_word: dict[str, int]
     needs: dict[str, str]
+    reads: int
+    says: tuple[Says, ...]
 
-    def decide(self, batch: AttemptBatch) -> Decisions:
-        """Decide a batch on its own, from empty state; rows may stand in any order of time.
+    @property
+    def forgets(self) -> bool:
+        """Whether all state of a number is as new after local midnight, as fixed windows are and buckets are not."""
+        leaky = (self.ops[:, OP_CODE] == LIMIT_ATTEMPTS) & (self.ops[:, ARGUMENTS + 6] != 0)
+        return not leaky.any()
 
-        Raise ColumnError where a rule reads a column that the batch lacks.
+    def decide(self, batch: AttemptBatch, threads: int | None = None) -> Decisions:
+        """Decide a batch on its own, from empty state; rows may stand in any order.
+
+        Attempts are taken in order of time, those of one time as they stand. `threads` defaults to the cores that
+        are there; it changes no decision. Raise ColumnError where a rule reads a column that the batch lacks.
         """
         for column, policy_id in self.needs.items():
             if getattr(batch, column) is None:
                 raise ColumnError(f"policies.{policy_id} reads column {column!r}, which the batch lacks")
         n = len(batch)
-        order = np.argsort(batch.time_us, kind="stable")
-        rows = empty_rows(max(n, 1))
-        for name in AttemptBatch.__dataclass_fields__:
-            column = getattr(batch, name)
-            if column is not None:
-                np.take(column, order, out=getattr(rows, name)[:n])
-        index = NumberIndex(self.words)
-        index.find(rows, n)
-        decide(self.ops, self.pool, rows, n, index.state)
-        found = Decisions(np.empty(n, np.uint8), np.empty(n, np.uint16), np.empty(n, np.uint64))
-        found.verdict[order] = np.where(rows.code[:n] == ALLOW, DELIVER, rows.code[:n])
-        found.reason[order] = rows.reason[:n]
-        found.matched[order] = rows.matched[:n]
+        if threads is None:
+            threads = len(os.sched_getaffinity(0))
+        threads = 1 if n < _MANY else threads
+        found = Decisions(np.empty(n, np.uint8), np.empty(n, np.uint16), np.empty(n, np.uint64), np.empty(n, np.int32))
+        no_order = np.zeros(0, np.int64)
+        ordered = self.words == 0 or is_sorted(batch.time_us)
+        order = no_order if ordered else np.argsort(batch.time_us, kind="stable").astype(np.int64)
+        source = _as_rows(batch)
+        outside = [says(batch) for says in self.says]
+
+        def work(part: int) -> None:
+            if self.words:
+                self._decide_part(source, order, 0, n, part, threads, outside, found)
+            else:
+                self._decide_part(source, order, n * part // threads, n * (part + 1) // threads, 0, 1, outside, found)
+
+        if threads == 1:
+            work(0)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(work, range(threads)))
         return found
 
+    def _decide_part(
+        self,
+        source: Rows,
+        order: NDArray[np.int64],
+        cursor: int,
+        stop: int,
+        part: int,
+        parts: int,
+        outside: list[NDArray[np.uint8]],
+        found: Decisions,
+    ) -> None:
+        """Decide the rows from `cursor` to `stop` whose numbers fall to a part."""
+        rows = empty_rows(min(_BATCH, max(stop - cursor, 1)), len(outside))
+        index = NumberIndex(self.words)
+        while cursor < stop:
+            n, cursor = gather(source, self.reads, order, cursor, stop, part, parts, rows)
+            for k, codes in enumerate(outside):
+                rows.outside[k, :n] = codes[rows.line[:n]]
+            if self.words:
+                index.find(rows, n)
+            decide(self.ops, self.pool, rows, n, index.state)
+            scatter(rows, n, found.verdict, found.reason, found.matched, found.score)
 
-def compile_filter(policies: Iterable[FilterPolicy]) -> FilterCore:
+    def profile(self, batch: AttemptBatch) -> pl.DataFrame:
+        """Return what each rule does on a batch, and what it costs.
+
+        Frame (rule, checks, matched, alone, marginal, ns): attempts the rule stood in the way of, those it matched,
+        those that no other rule matched, those that are intercepted only because the rule is there, and
+        nanoseconds an attempt on one thread.
+        """
+        import polars as pl  # noqa: PLC0415  the filter itself runs without polars
+
+        whole = self.decide(batch, threads=1)
+        intercepted = whole.verdict == INTERCEPT
+        rows = []
+        for k, rule in enumerate(self.rules):
+            bit = np.uint64(1) << np.uint64(k)
+            matched = whole.matched & bit != 0
+            channels, entries = (int(mask) for mask in self.ops[k, 1:3])
+            seen = (channels >> batch.channel.astype(np.int64) & 1) & (entries >> batch.entry.astype(np.int64) & 1)
+            without = self._without(k).decide(batch, threads=1)
+            started = time.perf_counter_ns()
+            self._only(k).decide(batch, threads=1)
+            ns = (time.perf_counter_ns() - started) / max(len(batch), 1)
+            alone = int((whole.matched == bit).sum())
+            marginal = int((intercepted & (without.verdict != INTERCEPT)).sum())
+            rows.append((rule, int(seen.sum()), int(matched.sum()), alone, marginal, ns))
+        return pl.DataFrame(rows, ["rule", "checks", "matched", "alone", "marginal", "ns"], orient="row")
+
+    def _without(self, k: int) -> FilterCore:
+        """Return the chain with rule k still counting but seeing nothing."""
+        ops = self.ops.copy()
+        ops[k, 1] = 0
+        return FilterCore(**{**vars(self), "ops": ops})
+
+    def _only(self, k: int) -> FilterCore:
+        """Return the chain of rule k alone."""
+        return FilterCore(**{**vars(self), "ops": self.ops[k : k + 1], "rules": self.rules[k : k + 1]})
+
+
+def _as_rows(batch: AttemptBatch) -> Rows:
+    """Return a batch's columns in the shape of a working set, one empty place for all else."""
+    none = empty_rows(1)
+    given = {name: getattr(batch, name) for name in COLUMNS}
+    absent = {name: _frozen(getattr(none, name)) for name, column in given.items() if column is None}
+    return none._replace(**{name: column for name, column in given.items() if column is not None}, **absent)
+
+
+def _frozen(column: NDArray[Any]) -> NDArray[Any]:
+    column.flags.writeable = False
+    return column
+
+
+def compile_filter(policies: Iterable[Any], *, carriers: Sequence[str] = ()) -> FilterCore:
     """Compile policies, in order, into a `FilterCore`; those switched off are left out.
 
-    Raise ConfigurationError for more than MAX_RULES rules or two with one id.
+    Functions of a batch stand for a Python policy; `carriers` are the names behind the codes of `b_carrier`. Raise
+    ConfigurationError for more than MAX_RULES rules, two with one id, or a reference that leads nowhere.
     """
-    builder = PlanBuilder()
-    for policy in policies:
+    chain: list[FilterPolicy] = as_policies(policies)
+    builder = PlanBuilder(carriers=tuple(carriers), known=tuple(policy.id for policy in chain))
+    for policy in chain:
         if not policy.enabled:
             continue
         if policy.id in builder.ids:
             raise ConfigurationError(f"policies.{policy.id}", "two policies share this id; give each its own")
         builder.ids.append(policy.id)
         policy.compile(builder)
+        if len(builder.ops) != len(builder.ids):
+            raise ConfigurationError(f"policies.{policy.id}", "compile(builder) has to add one operation")
     if len(builder.ids) > MAX_RULES:
         raise ConfigurationError("policies", f"a chain holds at most {MAX_RULES} rules", given=len(builder.ids))
     ops = np.array(builder.ops, np.int64).reshape(len(builder.ops), OP_WIDTH)
     assert ARGUMENTS < OP_WIDTH
     pool = np.concatenate(builder.pools) if builder.pools else np.zeros(1, np.uint64)
-    return FilterCore(tuple(builder.ids), ops, pool, max(builder.words, 1), builder.first_words, dict(builder.needs))
+    return FilterCore(
+        tuple(builder.ids),
+        ops,
+        pool,
+        builder.words,
+        builder.first_words,
+        builder.needs,
+        builder.reads,
+        tuple(builder.says),
+    )

@@ -1,53 +1,82 @@
 """The blocking policies as users declare them: parameters in units, checked, one class a rule.
 
-A policy is any pydantic model with a `kind`, an `id`, `enabled` and a `compile(builder)` that adds its
-operation to a plan. `POLICIES` is the ordered registry of kinds; `AnyPolicy` is the type of an entry in a
-scenario, read by its `kind`.
+A policy has a `kind`, an `id`, `enabled`, and a `compile(builder)` that adds its operation to a plan; nothing else
+is asked of one written elsewhere. `policy_kinds()` is the ordered registry: the kinds below and those that
+installed packages make known by entry points of the group "interceptsim.policies". `AnyPolicy` is the type of an
+entry in a scenario, read by its `kind`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+import functools
+import importlib
+from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, get_args, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator, model_validator
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, PrivateAttr, field_validator, model_validator
 from pydantic_core import PydanticCustomError, core_schema
 
-from interceptsim.attempts import CHANNELS, ENTRIES, SCORE_ONE
-from interceptsim.errors import nearest_name
+from interceptsim.attempts import CHANNELS, COLUMNS, ENTRIES, INTERCEPT, LABEL, SCORE_ONE, AttemptBatch, link_id
+from interceptsim.errors import ConfigurationError, nearest_name
 from interceptsim.filtering import kernels
-from interceptsim.numbering import parse_number
+from interceptsim.numbering import parse_number, parse_prefix, read_numbers
 from interceptsim.randomness import stream_id, threshold
-from interceptsim.units import HOUR_US, MINUTE_US, Delay, Duration, Ratio
+from interceptsim.units import HOUR_US, MINUTE_US, Count, Delay, Duration, Ratio
 
 if TYPE_CHECKING:
+    import polars as pl
     from pydantic import GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
     from interceptsim.filtering.plan import PlanBuilder
 
 __all__ = [
-    "POLICIES",
     "AllowListedNumbers",
     "AnyPolicy",
     "FilterPolicy",
+    "LabelSuspected",
     "LimitAttempts",
+    "LimitFanOut",
+    "MatchExpression",
+    "PythonPolicy",
+    "RejectListedLinks",
     "RejectListedNumbers",
+    "RejectNumberRanges",
     "RejectSpoofedOrigin",
+    "ScoreReputation",
     "ScoreText",
     "Threshold",
+    "policy_kinds",
 ]
 
 Channel = Literal["voice", "sms"]
 Entry = Literal["international-gateway", "domestic-interconnect", "mobile-access", "a2p-account"]
+Action = Literal["intercept", "label", "observe"]
+
+_ACTIONS = {"intercept": INTERCEPT, "label": LABEL, "observe": kernels.OBSERVE}
 
 
 @runtime_checkable
 class FilterPolicy(Protocol):
     """What the compiler asks of a blocking policy."""
 
-    kind: str
-    id: str
-    enabled: bool
+    @property
+    def kind(self) -> str:
+        """Which rule it is."""
+        ...
+
+    @property
+    def id(self) -> str:
+        """Its name in the chain."""
+        ...
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it takes part."""
+        ...
 
     def compile(self, builder: PlanBuilder) -> None:
         """Add this policy's operation to the plan."""
@@ -90,58 +119,90 @@ class _Policy(BaseModel):
                 raise ValueError(f"this rule works on {' and '.join(cls._supports)}, not on {channel!r}")
         return channels
 
-    def _place(self) -> tuple[int, int]:
-        """Return the bit masks of the channels and of the entries."""
+    def _place(self) -> tuple[int, int, int]:
+        """Return the bit masks of the channels and of the entries, and the action."""
+        action = getattr(self, "action", "intercept")
         return (
             sum(1 << CHANNELS.index(c) for c in set(self.channels)),
             sum(1 << ENTRIES.index(e) for e in set(self.entries)),
+            _ACTIONS[action],
         )
 
 
-def _numbers(texts: tuple[str, ...]) -> list[int]:
-    return [parse_number(text)[0] for text in texts]
+class _Acting(_Policy):
+    """A policy whose interceptions may be turned into labels, or only be noted for other rules to weigh."""
+
+    action: Action = "intercept"
 
 
-class AllowListedNumbers(_Policy):
+class _OfNumbers(BaseModel):
+    """A list of numbers: `numbers` as dialled, and those of a `file`, one a line, "#" beginning a comment."""
+
+    numbers: tuple[str, ...] = ()
+    file: str | None = None
+    _array: NDArray[np.uint64] | None = PrivateAttr(default=None)
+
+    @classmethod
+    def of(cls, numbers: NDArray[np.uint64], **values: Any) -> Self:
+        """Return a policy whose list is an array of digits (uint64), in place of `numbers` and `file`."""
+        policy = cls.model_validate({"kind": _kind_of(cls), "numbers": ["110"], **values})
+        policy._array = np.asarray(numbers, np.uint64)  # noqa: SLF001  its own class
+        return policy
+
+    def listed(self) -> NDArray[np.uint64]:
+        """Return the numbers on the list from the start (uint64)."""
+        if self._array is not None:
+            return self._array
+        written = np.array([parse_number(text)[0] for text in self.numbers], np.uint64)
+        return written if self.file is None else np.concatenate([written, read_numbers(self.file)])
+
+    @field_validator("numbers")
+    @classmethod
+    def _readable(cls, numbers: tuple[str, ...]) -> tuple[str, ...]:
+        for text in numbers:
+            parse_number(text)
+        return numbers
+
+
+class AllowListedNumbers(_OfNumbers, _Policy):
     """Let calls and messages from listed numbers pass, whatever other rules say.
 
     Carriers keep such lists for emergency services, banks and the warning numbers themselves. Restrict
-    `entries`: from abroad, anybody can present a bank's number. `numbers` are written as dialled.
+    `entries`: from abroad, anybody can present a bank's number. `numbers` are written as dialled; `file` holds one a
+    line. It costs a look-up an attempt.
     """
 
     kind: Literal["allow-listed-numbers"]
-    numbers: Annotated[tuple[str, ...], Field(min_length=1)]
 
-    @field_validator("numbers")
-    @classmethod
-    def _readable(cls, numbers: tuple[str, ...]) -> tuple[str, ...]:
-        _numbers(numbers)
-        return numbers
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.numbers and self.file is None:
+            raise ValueError("wanted 'numbers' or a 'file' of them")
+        return self
 
     def compile(self, builder: PlanBuilder) -> None:
         """Add one list operation."""
-        builder.add(kernels.ALLOW_LISTED, *self._place(), arguments=builder.number_list(_numbers(self.numbers)))
+        arguments = builder.number_list(self.listed())
+        builder.add(kernels.ALLOW_LISTED, *self._place(), arguments=arguments)
 
 
-class RejectListedNumbers(_Policy):
+class RejectListedNumbers(_OfNumbers, _Acting):
     """Intercept what comes from numbers on the list of known fraud numbers.
 
-    Police hand numbers over; the list is published every `publish_every` and reaches the carriers `delay`
-    later. `adoption_ratio` is the share of subscribers whose carrier consults the list; whose, is a fixed
-    function of the called number. `numbers` are listed from the start.
+    With `feed = "police"` the list is fed by what police hand over: it is published every `publish_every`, reaches
+    the carriers `delay` later, and an entry is taken off `expires_after` that, if given. With `feed = "none"` it holds
+    only `numbers` and those of a `file`, from the start. `carriers` names those that use the list (all, where
+    empty); `adoption_ratio` is the share of their subscribers that it protects; which, is a fixed function of the
+    called number. It costs a look-up an attempt, and a word of state a number.
     """
 
     kind: Literal["reject-listed-numbers"]
-    numbers: tuple[str, ...] = ()
+    feed: Literal["police", "none"] = "police"
     delay: Delay = Delay.model_validate("2h")
     publish_every: Duration = HOUR_US
+    expires_after: Duration | None = None
+    carriers: tuple[str, ...] = ()
     adoption_ratio: Ratio = 1.0
-
-    @field_validator("numbers")
-    @classmethod
-    def _readable(cls, numbers: tuple[str, ...]) -> tuple[str, ...]:
-        _numbers(numbers)
-        return numbers
 
     @field_validator("publish_every")
     @classmethod
@@ -152,12 +213,25 @@ class RejectListedNumbers(_Policy):
 
     def compile(self, builder: PlanBuilder) -> None:
         """Add one list operation, with a word of state for the time from which a number is listed."""
-        arguments = builder.number_list(_numbers(self.numbers))
-        arguments += [threshold(self.adoption_ratio), stream_id(f"adoption/{self.id}")]
-        builder.add(kernels.REJECT_LISTED, *self._place(), arguments=arguments, words=1)
+        fed = self.feed == "police"
+        expiry = int(kernels.NO_LIMIT) if self.expires_after is None else self.expires_after
+        builder.read("time_us", "b_number", "b_carrier")
+        builder.add(
+            kernels.REJECT_LISTED,
+            *self._place(),
+            arguments=[
+                *builder.number_list(self.listed()),
+                threshold(self.adoption_ratio),
+                stream_id(f"adoption/{self.id}"),
+                expiry,
+                *builder.carrier_bits(self.carriers),
+                int(fed),
+            ],
+            words=int(fed),
+        )
 
 
-class RejectSpoofedOrigin(_Policy):
+class RejectSpoofedOrigin(_Acting):
     """Intercept what enters at an international gateway under a domestic number or short code.
 
     Subscribers who roam abroad are let through, since their home network vouches for them. It costs a
@@ -168,7 +242,41 @@ class RejectSpoofedOrigin(_Policy):
 
     def compile(self, builder: PlanBuilder) -> None:
         """Add one stateless operation."""
+        builder.read("a_kind")
         builder.add(kernels.REJECT_SPOOFED, *self._place())
+
+
+class RejectNumberRanges(_Acting):
+    """Intercept, label or spare numbers by their leading digits; the longest prefix that fits decides.
+
+    `intercept`, `label` and `spare` hold prefixes in E.164 ("+95", "+86170") or of short codes ("1069"). Carriers
+    hold back ranges that were never given out, premium-rate ranges, and number series that rent to fraudsters. It
+    costs a few comparisons however many prefixes there are.
+    """
+
+    kind: Literal["reject-number-ranges"]
+    intercept: tuple[str, ...] = ()
+    label: tuple[str, ...] = ()
+    spare: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        prefixes = [parse_prefix(text) for text in (*self.intercept, *self.label, *self.spare)]
+        if not prefixes:
+            raise ValueError("wanted prefixes under 'intercept' or 'label'")
+        twice = [p for p in prefixes if prefixes.count(p) > 1] if len(prefixes) != len(set(prefixes)) else []
+        if twice:
+            raise ValueError(f"prefix {twice[0]!r} is given twice")
+        return self
+
+    def by_prefix(self) -> dict[str, int]:
+        """Return what is said of the numbers of each prefix (a string of digits)."""
+        said = ((self.intercept, INTERCEPT), (self.label, LABEL), (self.spare, 0))
+        return {parse_prefix(text): code for texts, code in said for text in texts}
+
+    def compile(self, builder: PlanBuilder) -> None:
+        """Add one stateless operation over a table of bounds."""
+        builder.add(kernels.REJECT_RANGES, *self._place(), arguments=builder.range_table(self.by_prefix()))
 
 
 class Threshold(BaseModel):
@@ -176,8 +284,8 @@ class Threshold(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    warn: Annotated[int, Field(ge=0, lt=int(kernels.MAX_COUNT))] | None = None
-    critical: Annotated[int, Field(ge=0, lt=int(kernels.MAX_COUNT))] | None = None
+    warn: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    critical: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -191,14 +299,17 @@ class Threshold(BaseModel):
         return [int(kernels.NO_LIMIT) if n is None else n for n in (self.warn, self.critical)]
 
 
-class LimitAttempts(_Policy):
+class LimitAttempts(_Acting):
     """Label or intercept attempts of a number beyond so many in a minute, an hour or a day.
 
-    Windows are fixed ones of local time: they begin at the full minute, hour and midnight. All attempts of
-    the presented number count, those intercepted by any rule too.
+    With `window = "fixed"` counts begin anew at the full minute, hour and local midnight; with "leaky-bucket" each
+    attempt fills a bucket that leaks steadily, the critical count (where there is none, the warning count) in each
+    window, and the threshold is its level. All attempts of the presented number count, those intercepted by any rule
+    too. It costs a word of state a number and window, two for a bucket.
     """
 
     kind: Literal["limit-attempts"]
+    window: Literal["fixed", "leaky-bucket"] = "fixed"
     per_minute: Threshold | None = None
     per_hour: Threshold | None = None
     per_day: Threshold | None = None
@@ -210,23 +321,112 @@ class LimitAttempts(_Policy):
         return self
 
     def compile(self, builder: PlanBuilder) -> None:
-        """Add one operation with a word of state a window."""
+        """Add one operation with its words of state."""
         none = [int(kernels.NO_LIMIT)] * 2
         windows = (self.per_minute, self.per_hour, self.per_day)
         arguments = [bound for w in windows for bound in (w.bounds if w else none)]
-        builder.add(kernels.LIMIT_ATTEMPTS, *self._place(), arguments=arguments, words=3)
+        leaky = self.window == "leaky-bucket"
+        words = sum(w is not None for w in windows) * (2 if leaky else 1)
+        builder.read("time_us")
+        builder.add(kernels.LIMIT_ATTEMPTS, *self._place(), arguments=[*arguments, int(leaky)], words=words)
 
 
-class ScoreText(_Policy):
+class OutgoingShare(BaseModel):
+    """Attempts made, over attempts made and received, at or above `critical` once `min_attempts` were made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_attempts: Count
+    critical: Ratio
+
+
+class ShortCalls(BaseModel):
+    """Share of earlier answered calls that lasted less than `shorter_than`, at or above `critical`.
+
+    It is judged once `min_answered` calls of the window have been answered and are over; a call counts as over when its
+    number makes the next one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shorter_than: Duration
+    min_answered: Count
+    critical: Ratio
+
+
+class LimitFanOut(_Acting):
+    """Label or intercept numbers that reach out to many, answer few, or talk only briefly, within an hour or a day.
+
+    `distinct` limits how many different numbers are called. They are counted by a sketch that belongs to the rule: each
+    called number sets one of `sketch_bits` bits, and a threshold of D is passed when more bits are set than D numbers
+    are expected to set, sketch_bits * (1 - exp(-D / sketch_bits)) (linear counting; Whang, Vander-Zanden and Taylor,
+    ACM TODS 15, 1990). `outgoing_share` needs the column `a_incoming`, `short_calls` need `answered` and
+    `duration_us`. It costs 7 words of state a number and one for each 64 bits.
+    """
+
+    kind: Literal["limit-fan-out"]
+    per: Literal["hour", "day"] = "day"
+    distinct: Threshold | None = None
+    sketch_bits: Annotated[int, Field(ge=64, le=16384, multiple_of=64)] = 512
+    outgoing_share: OutgoingShare | None = None
+    short_calls: ShortCalls | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not (self.distinct or self.outgoing_share or self.short_calls):
+            raise ValueError("wanted at least one of 'distinct', 'outgoing_share', 'short_calls'")
+        for count in (self.distinct.warn, self.distinct.critical) if self.distinct else ():
+            if count is not None and count > 2 * self.sketch_bits:
+                raise ValueError(f"'sketch_bits' of {self.sketch_bits} tell up to {2 * self.sketch_bits} numbers apart")
+        return self
+
+    def bits_bounds(self) -> list[int]:
+        """Return how many bits may be set before the rule warns and before it intercepts."""
+        bounds = self.distinct.bounds if self.distinct else [int(kernels.NO_LIMIT)] * 2
+        m = self.sketch_bits
+        return [n if n == kernels.NO_LIMIT else int(m * (1 - np.exp(-n / m))) for n in bounds]
+
+    def compile(self, builder: PlanBuilder) -> None:
+        """Add one operation with its sketch and counts."""
+        none = int(kernels.NO_LIMIT)
+        out, short = self.outgoing_share, self.short_calls
+        builder.read("time_us", "b_number")
+        if out:
+            builder.read("a_incoming")
+        if short:
+            builder.read("answered", "duration_us")
+        builder.add(
+            kernels.LIMIT_FAN_OUT,
+            *self._place(),
+            arguments=[
+                60 if self.per == "hour" else 1440,
+                self.sketch_bits,
+                stream_id(f"fan-out/{self.id}"),
+                *self.bits_bounds(),
+                *((out.min_attempts, round(out.critical * SCORE_ONE)) if out else (none, 0)),
+                *(
+                    (short.min_answered, round(short.critical * SCORE_ONE), short.shorter_than)
+                    if short
+                    else (none, 0, 0)
+                ),
+            ],
+            words=7 + self.sketch_bits // 64,
+        )
+
+
+Score = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+
+
+class ScoreText(_Acting):
     """Intercept messages whose text scores at or above `threshold`; label those at or above `label_from`.
 
-    The score itself, 1.0 being surely fraud, comes from a scorer ahead of the filter.
+    The score itself, 1.0 being surely fraud, comes from a scorer ahead of the filter. It costs one comparison.
     """
 
     kind: Literal["score-text"]
     _supports: ClassVar[tuple[str, ...]] = ("sms",)
-    threshold: Annotated[float, Field(ge=-5, le=5)]
-    label_from: Annotated[float, Field(ge=-5, le=5)] | None = None
+    threshold: Score
+    label_from: Score | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -237,18 +437,251 @@ class ScoreText(_Policy):
     def compile(self, builder: PlanBuilder) -> None:
         """Add one stateless operation that reads `text_score`."""
         bounds = [self.threshold if self.label_from is None else self.label_from, self.threshold]
-        builder.need("text_score", self.id)
+        builder.read("text_score")
         builder.add(kernels.SCORE_TEXT, *self._place(), arguments=[round(b * SCORE_ONE) for b in bounds])
 
 
-POLICIES: dict[str, type[_Policy]] = {
-    "allow-listed-numbers": AllowListedNumbers,
-    "reject-listed-numbers": RejectListedNumbers,
-    "reject-spoofed-origin": RejectSpoofedOrigin,
-    "limit-attempts": LimitAttempts,
-    "score-text": ScoreText,
-}
-"""Kind to class, in the order in which `interceptsim policies` lists them."""
+class RejectListedLinks(_Acting):
+    """Intercept messages that carry a listed link.
+
+    `links` are hosts ("bank-update.example"); a message's link is the id of its host. It costs a look-up.
+    """
+
+    kind: Literal["reject-listed-links"]
+    _supports: ClassVar[tuple[str, ...]] = ("sms",)
+    links: Annotated[tuple[str, ...], Field(min_length=1)]
+    _array: NDArray[np.uint64] | None = PrivateAttr(default=None)
+
+    @classmethod
+    def of(cls, ids: NDArray[np.uint64], **values: Any) -> Self:
+        """Return a policy whose list is an array of link ids (uint64)."""
+        policy = cls.model_validate({"kind": "reject-listed-links", "links": ["array.invalid"], **values})
+        policy._array = np.asarray(ids, np.uint64)  # noqa: SLF001  its own class
+        return policy
+
+    def listed(self) -> NDArray[np.uint64]:
+        """Return the ids of the listed links (uint64)."""
+        return np.array([link_id(link) for link in self.links], np.uint64) if self._array is None else self._array
+
+    def compile(self, builder: PlanBuilder) -> None:
+        """Add one list operation that reads `link`."""
+        builder.read("link")
+        builder.add(kernels.REJECT_LINKS, *self._place(), arguments=builder.number_list(self.listed()))
+
+
+class ScoreReputation(_Acting):
+    """Add up symptoms: weights of earlier rules that matched and of the text's score; label or intercept by the sum.
+
+    `weights` name rules that stand before this one by their ids; give those `action = "observe"` to have them only
+    weighed. A rule that is switched off weighs nothing. The sum is the attempt's score. It costs a test a weight.
+    """
+
+    kind: Literal["score-reputation"]
+    weights: dict[str, Score] = {}
+    text_weight: Score = 0.0
+    threshold: Score
+    label_from: Score | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.label_from is not None and self.label_from > self.threshold:
+            raise ValueError("'label_from' lies at or below 'threshold'")
+        if not self.weights and not self.text_weight:
+            raise ValueError("wanted 'weights' of earlier rules, or a 'text_weight'")
+        return self
+
+    def compile(self, builder: PlanBuilder) -> None:
+        """Add one operation that reads what earlier rules said."""
+        if self.text_weight:
+            builder.read("text_score")
+        weights = builder.weight_table({name: round(w * SCORE_ONE) for name, w in self.weights.items()})
+        label_from = self.threshold if self.label_from is None else self.label_from
+        bounds = [round(self.text_weight * SCORE_ONE), round(label_from * SCORE_ONE), round(self.threshold * SCORE_ONE)]
+        builder.add(kernels.SCORE_REPUTATION, *self._place(), arguments=[*weights, *bounds])
+
+
+class LabelSuspected(_Policy):
+    """Label what at least so many of some earlier rules matched, for the screen of the called party.
+
+    `when` names rules that stand before this one. It costs a test.
+    """
+
+    kind: Literal["label-suspected"]
+    when: Annotated[tuple[str, ...], Field(min_length=1)]
+    at_least: Count = 1
+
+    def compile(self, builder: PlanBuilder) -> None:
+        """Add one operation that reads what earlier rules said."""
+        positions = (builder.position(name) for name in self.when)
+        bits = sum(1 << p for p in positions if p is not None)
+        signed = bits - (1 << 64) if bits >> 63 else bits
+        builder.add(kernels.LABEL_SUSPECTED, *self._place(), arguments=[signed, self.at_least])
+
+
+@functools.cache
+def _probe() -> pl.DataFrame:
+    """Return rows that differ in every column, many times over, to try expressions on."""
+    import polars as pl  # noqa: PLC0415  a scenario without expressions does not need it
+
+    k = np.arange(48)
+    values = {"time_us": 20_000 * 86_400_000_000 + k % 7 * 3_600_000_000, "a_number": 8615000000000 + k % 5}
+    return pl.DataFrame(
+        {n: values.get(n, (k * (3 + i) + i) % (2 + i)).astype(t) for i, (n, t) in enumerate(COLUMNS.items())}
+    )
+
+
+@functools.cache
+def _sql(expression: str) -> pl.Expr:
+    """Return a Polars expression; raise ValueError where it is not one truth value of each row by itself.
+
+    Its tree must hold no aggregate or window, and on rows to try it gives each row the same alone, among all and in
+    reverse.
+    """
+    import polars as pl  # noqa: PLC0415  a scenario without expressions does not need it
+
+    try:
+        parsed = pl.sql_expr(expression)
+        for name in parsed.meta.root_names():
+            if name not in COLUMNS:
+                near = nearest_name(name, COLUMNS)
+                raise ValueError(f"no column {name!r}" + (f"; did you mean {near!r}?" if near else ""))
+        probe = _probe()
+        whole = probe.select(parsed.alias("said"))["said"]
+        if whole.dtype != pl.Boolean:
+            raise ValueError(f"wanted an expression that is true or false, this one is {whole.dtype}")
+        tree = str(parsed.meta.serialize(format="json"))
+        alone = pl.concat([probe[k : k + 1].select(parsed.alias("said"))["said"] for k in range(len(probe))])
+        backward = probe.reverse().select(parsed.alias("said"))["said"].reverse()
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"not an SQL expression of the columns: {str(error).splitlines()[0]}") from None
+    by_itself = len(whole) == len(probe) and whole.equals(alone) and whole.equals(backward)
+    if not by_itself or any(f'"{word}"' in tree for word in ("Agg", "Over", "Window", "Len")):
+        raise ValueError("wanted an expression of each row by itself: no aggregate, window or sub-query")
+    return parsed
+
+
+class MatchExpression(_Acting):
+    """Intercept (or label) what an SQL expression over the visible columns holds true of.
+
+    For example "entry = 0 AND a_kind = 1 AND NOT roaming". The expression is Polars' SQL, of each row by itself. Unlike
+    compiled rules it is evaluated by Polars, which costs more than all of them together.
+    """
+
+    kind: Literal["match-expression"]
+    sql: str
+
+    @field_validator("sql")
+    @classmethod
+    def _row_wise(cls, sql: str) -> str:
+        _sql(sql)
+        return sql
+
+    def says(self, batch: AttemptBatch) -> NDArray[np.uint8]:
+        """Return INTERCEPT (uint8) for rows of which the expression is true."""
+        true = batch.to_frame().select(_sql(self.sql).alias("said"))["said"].fill_null(value=False).to_numpy()
+        return true.astype(np.uint8) * np.uint8(INTERCEPT)
+
+    def compile(self, builder: PlanBuilder) -> None:
+        """Add one operation whose verdicts come from Polars."""
+        builder.read(*_sql(self.sql).meta.root_names())
+        builder.outside(self.says, *self._place())
+
+
+class PythonPolicy(_Acting):
+    """A rule written as a Python function of a batch: `AttemptBatch` in, one truth value or verdict code a row out.
+
+    It must be a pure function of each row: `interceptsim.testing.check_policy` cuts and permutes batches to catch one
+    that is not. In TOML, `call = "module:function"` is refused unless Python is allowed. It costs what it costs.
+    """
+
+    kind: Literal["python"] = "python"
+    call: str = ""
+    _function: Callable[[AttemptBatch], Any] | None = PrivateAttr(default=None)
+
+    @classmethod
+    def of(cls, function: Callable[[AttemptBatch], Any], **values: Any) -> Self:
+        """Return a policy that asks `function`; its id is the function's name unless given."""
+        name = getattr(function, "__name__", "python").strip("_<>").lower()
+        policy = cls.model_validate({"kind": "python", "id": name or "python", **values})
+        policy._function = function  # noqa: SLF001  its own class
+        return policy
+
+    def imported(self) -> Self:
+        """Return the policy with the function that `call` names; raise ConfigurationError where there is none."""
+        module, _, name = self.call.partition(":")
+        try:
+            function = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            where = f"policies.{self.id}.call"
+            raise ConfigurationError(where, f"wanted 'module:function': {error}", given=self.call) from None
+        return self.of(function, **self.model_dump())
+
+    def says(self, batch: AttemptBatch) -> NDArray[np.uint8]:
+        """Return a verdict code (uint8) for each row: what the function gives, true meaning INTERCEPT."""
+        assert self._function is not None
+        said = np.asarray(self._function(batch))
+        if said.shape != (len(batch),):
+            raise ConfigurationError(f"policies.{self.id}", f"wanted one value a row ({len(batch)})", given=said.shape)
+        if said.dtype == np.bool_:
+            return said.astype(np.uint8) * np.uint8(INTERCEPT)
+        if not np.issubdtype(said.dtype, np.integer) or (len(said) and not 0 <= said.min() <= said.max() <= INTERCEPT):
+            raise ConfigurationError(
+                f"policies.{self.id}",
+                "wanted truth values, or codes 0 deliver, 1 label, 2 intercept",
+                given=str(said.dtype),
+            )
+        return said.astype(np.uint8)
+
+    def compile(self, builder: PlanBuilder) -> None:
+        """Add one operation whose verdicts come from the function."""
+        if self._function is None:
+            raise ConfigurationError(
+                f"policies.{self.id}",
+                "code named in TOML is not run; pass the function itself, or allow Python",
+                given=self.call,
+            )
+        builder.outside(self.says, *self._place())
+
+
+_BUILT_IN: tuple[type[_Policy], ...] = (
+    AllowListedNumbers,
+    RejectListedNumbers,
+    RejectSpoofedOrigin,
+    RejectNumberRanges,
+    LimitAttempts,
+    LimitFanOut,
+    ScoreText,
+    RejectListedLinks,
+    ScoreReputation,
+    LabelSuspected,
+    MatchExpression,
+    PythonPolicy,
+)
+
+
+def _kind_of(policy: type[BaseModel]) -> str:
+    [kind] = get_args(policy.model_fields["kind"].annotation)
+    return str(kind)
+
+
+@functools.cache
+def policy_kinds() -> dict[str, type[BaseModel]]:
+    """Return kind to class: the built-in ones in order, then those of installed packages by name.
+
+    Raise ConfigurationError where two share a kind or an installed one is not a policy.
+    """
+    kinds: dict[str, type[BaseModel]] = {_kind_of(policy): policy for policy in _BUILT_IN}
+    for entry in sorted(entry_points(group="interceptsim.policies"), key=lambda e: e.name):
+        policy = entry.load()
+        where = f"entry point {entry.name} = {entry.value}"
+        if not (
+            isinstance(policy, type) and issubclass(policy, BaseModel) and callable(getattr(policy, "compile", None))
+        ):
+            raise ConfigurationError(where, "wanted a pydantic model with kind, id, enabled and compile(builder)")
+        if entry.name in kinds:
+            raise ConfigurationError(where, f"the kind {entry.name!r} is registered twice")
+        kinds[entry.name] = policy
+    return kinds
 
 
 class _ByKind:
@@ -264,25 +697,48 @@ class _ByKind:
     def __get_pydantic_json_schema__(
         cls, _schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        offered = (handler(policy.__pydantic_core_schema__) for policy in POLICIES.values())
+        offered = (handler(policy.__pydantic_core_schema__) for policy in policy_kinds().values())
         return {"oneOf": [handler.resolve_ref_schema(schema) for schema in offered]}
 
     @staticmethod
     def _read(given: Any) -> Any:
-        if isinstance(given, tuple(POLICIES.values())):
+        kinds = policy_kinds()
+        if isinstance(given, FilterPolicy):
             return given
         kind = given.get("kind") if isinstance(given, dict) else None
-        if not isinstance(kind, str) or kind not in POLICIES:
-            near = nearest_name(str(kind), POLICIES)
+        if not isinstance(kind, str) or kind not in kinds:
+            near = nearest_name(str(kind), kinds)
             wanted = "wanted a table with the 'kind' of a policy" if kind is None else "no such policy"
             hint = f"; did you mean {near!r}?" if near else ""
             raise PydanticCustomError("policy_kind", "{text}", {"text": f"{wanted}: {kind!r}{hint}"})
-        return POLICIES[kind].model_validate(given)
+        return kinds[kind].model_validate(given)
 
     @staticmethod
-    def _write(policy: BaseModel) -> Any:
-        return policy.model_dump(mode="json", exclude_none=True)
+    def _write(policy: FilterPolicy) -> Any:
+        if isinstance(policy, BaseModel):
+            return policy.model_dump(mode="json", exclude_none=True)
+        return {"kind": policy.kind, "id": policy.id, "enabled": policy.enabled}
 
 
 AnyPolicy = Annotated[Any, _ByKind]
 """One entry of a chain, read by its `kind`."""
+
+
+def as_policies(policies: Iterable[Any]) -> list[FilterPolicy]:
+    """Return policies ready to compile: functions of a batch become `PythonPolicy`, all else stands as it is.
+
+    Raise ConfigurationError for what is neither.
+    """
+    found: list[FilterPolicy] = []
+    for policy in policies:
+        if isinstance(policy, FilterPolicy):
+            found.append(policy)
+        elif callable(policy):
+            found.append(PythonPolicy.of(policy))
+        else:
+            raise ConfigurationError(
+                "policies",
+                "wanted policies (kind, id, enabled, compile) or functions of a batch",
+                given=repr(policy)[:60],
+            )
+    return found

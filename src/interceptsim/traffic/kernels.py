@@ -63,6 +63,7 @@ GROUP = np.dtype(
         ("rate_sigma", "f8"),
         ("text_mean", "f8"),
         ("text_deviation", "f8"),
+        ("link_bound", "i8"),  # threshold of the draw for a link in a template
         ("text_jitter", "i8"),  # in units of 1 / SCORE_ONE
         ("templates", "i8"),
         ("presents", "u8"),  # the number of a fixed CLI
@@ -101,6 +102,7 @@ LINE = np.dtype(
         ("fold", "i4"),  # group of the jackknife
         ("campaign", "u4"),
         ("content", "u4"),
+        ("link", "u4"),
         ("text", "i4"),  # score of the number's template
         ("fresh", "u1"),  # the number has not presented itself yet
     ],
@@ -136,8 +138,9 @@ def _begin_number(line: Record, group: Record, key: Column) -> None:
         line.a_number = own_number(serial, group.own_kind, group.country_code)
     if group.channel == SMS:
         template = np.int64(np.uint64(w3) * np.uint64(group.templates) >> np.uint64(32))
-        name, word, _, _ = draw(key[0], key[1], group.template_stream, line.campaign, template)
+        name, word, carries, link = draw(key[0], key[1], group.template_stream, line.campaign, template)
         line.content = np.uint32(name) | np.uint32(1)
+        line.link = np.uint32(link) | np.uint32(1) if np.int64(carries) < group.link_bound else np.uint32(0)
         z = normal_quantile(unit(word))
         line.text = np.int64((group.text_mean + group.text_deviation * z) * SCORE_ONE)
 
@@ -245,8 +248,10 @@ def generate(
                 if group.channel == SMS:
                     jitter = np.int64(np.uint64(w3) * np.uint64(2 * group.text_jitter + 1) >> np.uint64(32))
                     rows.text_score[n] = line.text + jitter - group.text_jitter
+                    rows.link[n] = line.link
                 else:
                     rows.text_score[n] = 0
+                    rows.link[n] = 0
                 rows.slot[n] = i
                 rows.line[n] = i
                 rows.ordinal[n] = ordinal

@@ -69,13 +69,15 @@ class TextScores(_Part):
     """How a text scorer rates a group's messages, 1.0 being surely fraud.
 
     A template's score is normal with `mean` and `deviation`; each message differs from its template by up
-    to `jitter` either way. A number uses one of `templates` templates of its campaign for life.
+    to `jitter` either way. A number uses one of `templates` templates of its campaign for life; a share
+    `link_ratio` of templates carries a link of its own.
     """
 
     mean: Annotated[float, Field(ge=-1, le=2)]
     deviation: Annotated[float, Field(ge=0, le=1)]
     jitter: Annotated[float, Field(ge=0, le=1)]
     templates: Count = 5000
+    link_ratio: Ratio = 0.6
 
 
 class LineGroup(_Part):

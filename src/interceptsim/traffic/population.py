@@ -129,6 +129,7 @@ def _group_record(spec: LineGroup, hub: Hub, profile: int, week_us: int) -> np.v
         group["text_deviation"] = spec.text.deviation
         group["text_jitter"] = round(spec.text.jitter * SCORE_ONE)
         group["templates"] = spec.text.templates
+        group["link_bound"] = threshold(spec.text.link_ratio)
     return group
 
 
