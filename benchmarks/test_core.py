@@ -35,7 +35,7 @@ def batch() -> AttemptBatch:
         "content": np.zeros(ROWS),
         "text_score": rng.integers(0, 10**6, ROWS),
     }
-    return AttemptBatch(**{name: values[name].astype(dtype) for name, dtype in COLUMNS.items()})
+    return AttemptBatch(**{name: column.astype(COLUMNS[name]) for name, column in values.items()})
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,18 @@
 """The command line: what it prints, what it keeps, and that each mistake is told in a line and leaves nothing."""
 
 import json
-import re
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
 import interceptsim as ics
 from interceptsim import ledger
-from interceptsim.cli import main
+from interceptsim.cli import _print_run, main
 from interceptsim.filtering.policies import policy_kinds
 
 JSON_KEYS = {
@@ -388,11 +389,14 @@ def test_a_run_is_printed_for_people(here):
     assert [path.name for path in here.iterdir()] == ["kept"]
 
 
-def test_a_ratio_is_printed_with_four_decimals_at_both_ends():
-    printed = answer("run", "minimal", *SMALL)
-    shown = [line for line in printed.splitlines() if "interception ratio" in line]
-    assert len(shown) == 2
-    assert all(re.search(r" 0\.\d{4}  +0\.\d{4} – 0\.\d{4} ", line) for line in shown)
+def test_a_ratio_is_printed_with_four_decimals_at_both_ends(capsys):
+    run = ics.run(ics.load("minimal"), scale=10_000, days=1)
+    ratio = pl.col("unit") == "ratio"
+    ends = {"value": 0.8, "low": 0.799, "high": 0.80880001}
+    told = [pl.when(ratio).then(end).otherwise(name).alias(name) for name, end in ends.items()]
+    _print_run(replace(run, summary=run.summary.with_columns(told)))
+    shown = [line.split() for line in capsys.readouterr().out.splitlines() if "interception ratio" in line]
+    assert shown == [["interception", "ratio", "0.8000", "0.7990", "–", "0.8088", "few", "lines"]] * 2
 
 
 @pytest.mark.parametrize("title", ["[/bold] a title", "[red]a title", "[link=a title", ":smile: a title"])

@@ -213,7 +213,8 @@ def test_numbers_are_used_by_one_line_from_birth_to_death(busy: Scenario) -> Non
 
 def test_numbers_that_outlive_any_run_never_die(minimal: Scenario) -> None:
     law = {"minimum": "70000d", "median": "70000d", "sigma": 4.0}
-    run = simulation.run(minimal.replace({"policies": [], "traffic.lines.calls.number_life": law}), scale=SCALE)
+    changes = {"traffic.lines.calls.number_life": law, "traffic.lines.calls.resupply": "5d", "policies": []}
+    run = simulation.run(minimal.replace({**changes, "period.warm_up": "0d"}), scale=SCALE)
     assert run.metrics["voice.not made"] == 0 < run.metrics["voice.made"]
 
 

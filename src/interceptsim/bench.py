@@ -30,7 +30,7 @@ from interceptsim.filtering.rowwise import Attempt, RowFilter
 from interceptsim.randomness import draw, root_key, stream_id
 from interceptsim.units import DAY_US
 
-__all__ = ["WORKLOADS", "Row", "Workload", "interceptmark", "machine"]
+__all__ = ["WITNESSES", "WORKLOADS", "Row", "Workload", "as_json", "checksum", "interceptmark", "machine", "make"]
 
 Mask = NDArray[np.bool_]
 
@@ -88,7 +88,8 @@ def _below(name: str, n: int, bound: int) -> NDArray[np.uint64]:
 def _traffic(n: int, numbers: int, listed: NDArray[np.uint64], hit_ratio: float) -> AttemptBatch:
     """Return a day of attempts in order of time from `numbers` live numbers, a share of them from listed ones."""
     live = _MOBILE + _words("live", numbers) % _MOBILES
-    a_number = live[_below("which", n, numbers)]
+    squared = (_words("which", n) >> np.uint64(32)) ** 2 >> np.uint64(32)  # some call far more than others
+    a_number = live[squared * np.uint64(numbers) >> np.uint64(32)]
     if len(listed):
         hit = _below("hit", n, 10**6) < np.uint64(hit_ratio * 10**6)
         a_number = np.where(hit, listed[_below("listed", n, len(listed))], a_number)
@@ -110,7 +111,7 @@ def _traffic(n: int, numbers: int, listed: NDArray[np.uint64], hit_ratio: float)
     )
 
 
-def _make(name: str, n: int) -> Workload:
+def make(name: str, n: int) -> Workload:
     """Return a workload of n attempts."""
     wants, size, hit_ratio = WORKLOADS[name]
     none = np.zeros(0, np.uint64)
@@ -176,8 +177,42 @@ WORKLOADS: dict[str, tuple[tuple[str, ...], int, float]] = {
 
 ROWS = 4_000_000
 
-WITNESSES: dict[tuple[str, int], int] = {}
+WITNESSES: dict[tuple[str, int], int] = {
+    ("exact list of 1 k, 5 % matched", 200_000): 10_125,
+    ("exact list of 100 k, 5 % matched", 200_000): 10_125,
+    ("exact list of 1 M, 0.1 % matched", 200_000): 166,
+    ("exact list of 1 M, 5 % matched", 200_000): 10_125,
+    ("exact list of 1 M, 50 % matched", 200_000): 100_286,
+    ("exact list of 10 M, 5 % matched", 200_000): 10_125,
+    ("1,000 prefix ranges", 200_000): 2_876,
+    ("text scores", 200_000): 3_076,
+    ("attempt limits", 200_000): 866,
+    ("fan-out", 200_000): 812,
+    ("stateless mix", 200_000): 19_625,
+    ("stateful mix", 200_000): 20_429,
+    ("chain of ten", 200_000): 20_500,
+    ("exact list of 1 k, 5 % matched", 4_000_000): 199_828,
+    ("exact list of 100 k, 5 % matched", 4_000_000): 199_828,
+    ("exact list of 1 M, 0.1 % matched", 4_000_000): 3_979,
+    ("exact list of 1 M, 5 % matched", 4_000_000): 199_828,
+    ("exact list of 1 M, 50 % matched", 4_000_000): 1_999_624,
+    ("exact list of 10 M, 5 % matched", 4_000_000): 199_828,
+    ("1,000 prefix ranges", 4_000_000): 56_481,
+    ("text scores", 4_000_000): 60_047,
+    ("attempt limits", 4_000_000): 359_504,
+    ("fan-out", 4_000_000): 338_701,
+    ("stateless mix", 4_000_000): 387_114,
+    ("stateful mix", 4_000_000): 719_099,
+    ("chain of ten", 4_000_000): 741_395,
+}
 """Intercepted attempts of each workload at its size; the run fails where an engine finds another number."""
+
+CHECKSUMS = {
+    "stateless mix": "fd152093dfa88f72",
+    "text scores": "3cdd6d88a7889650",
+    "exact list of 1 k, 5 % matched": "ed62c05e99870eda",
+}
+"""Digests of batches of 20,000 attempts: the same on every machine."""
 
 
 def _numpy(work: Workload) -> Mask:
@@ -391,7 +426,7 @@ def interceptmark(
     Raise ConfigurationError where results differ between engines or from the pinned witness.
     """
     for name in workloads:
-        work = _make(name, n)
+        work = make(name, n)
         started = time.perf_counter_ns()
         core = compile_filter(work.chain)
         compiling = time.perf_counter_ns() - started

@@ -18,7 +18,7 @@ from interceptsim.attempts import DELIVERED, INTERCEPT, INTERCEPTED, AttemptBatc
 from interceptsim.compiled import Column, Scalar, Table, kernel
 from interceptsim.errors import LookaheadError
 from interceptsim.filtering.kernels import decide
-from interceptsim.filtering.plan import NumberIndex
+from interceptsim.filtering.plan import NumberIndex, state_table
 from interceptsim.randomness import draw
 from interceptsim.response.police import COMPLAINT
 from interceptsim.traffic.kernels import CLI_OWN, generate
@@ -223,7 +223,7 @@ class DataPlane:
         )
         self._bounds = world.complaint_bounds()
         self._record = record
-        self._state = np.zeros((max(len(population.lines), 1), max(core.words, 1)), np.int64)
+        self._state = state_table(max(len(population.lines), 1), core.words)
         self._index = NumberIndex(core.words)
         self._index_day = -1
         outside = len(core.says)

@@ -23,7 +23,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from interceptsim.errors import ConfigurationError, nearest_name
-from interceptsim.filtering.policies import AnyPolicy, RejectListedNumbers, as_policies
+from interceptsim.filtering.policies import AnyPolicy, RejectListedNumbers, as_policies, policy_kinds
 from interceptsim.ledger import figures, shipped, shipped_names
 from interceptsim.response.police import Police
 from interceptsim.traffic.model import Hub, Name, Traffic
@@ -204,7 +204,8 @@ class Scenario(_Part):
 
         Raise ConfigurationError for what is neither, or a chain that does not fit.
         """
-        return self._changed({**self.as_dict(), "policies": as_policies(policies)})
+        chain = tuple(as_policies(policies))
+        return self._changed({**self.as_dict(), "policies": chain}).model_copy(update={"policies": chain})
 
     def replace(self, changes: Mapping[str, Any]) -> Scenario:
         """Return a copy with other values at paths of keys, entries of lists being named by their ids.
@@ -216,12 +217,32 @@ class Scenario(_Part):
             if path.partition(".")[0] == "fitted":
                 raise ConfigurationError(path, "`interceptsim calibrate` writes it; change the fitted value itself")
             _put(tables, path, value)
+        if isinstance(tables["policies"], list):
+            tables["policies"] = [self._unregistered(entry) for entry in tables["policies"]]
         return self._changed(tables)
+
+    def _unregistered(self, entry: Any) -> Any:
+        """Return the policy of a plain table whose kind no registry knows, since it was given as an object."""
+        if not isinstance(entry, dict) or entry.get("kind") in policy_kinds():
+            return entry
+        old = next((p for p in self.policies if (p.kind, p.id) == (entry.get("kind"), entry.get("id"))), None)
+        if isinstance(old, BaseModel):
+            return validated(type(old), entry, f"{self.name}: policies.{entry['id']}")
+        return entry if old is None else old
+
+    def _alive(self, policy: Any) -> Any:
+        """Return a policy read from a table with what no table can hold: a function, an array of numbers."""
+        old = next((p for p in self.policies if p.id == policy.id and type(p) is type(policy)), None)
+        if old is None or not isinstance(policy, BaseModel):
+            return policy
+        return old.model_copy(update={name: getattr(policy, name) for name in type(policy).model_fields})
 
     def _changed(self, tables: dict[str, Any]) -> Scenario:
         """Read changed tables of this scenario; values that are not the same any more are no longer fitted."""
-        changed = validated(Scenario, tables, self.name)
-        return changed.model_copy(update={"fitted": _unchanged(self.fitted, self.as_dict(), changed.as_dict())})
+        read = validated(Scenario, tables, self.name)
+        fitted = _unchanged(self.fitted, self.as_dict(), read.as_dict())
+        alive = tuple(self._alive(policy) for policy in read.policies)
+        return read.model_copy(update={"fitted": fitted, "policies": alive})
 
     def fit(self, found: Mapping[str, Fitted]) -> Scenario:
         """Return a copy with fitted values at their paths, told as fitted.

@@ -237,6 +237,16 @@ def _reject_ranges(op: Record, pool: Column, rows: Rows, n: Scalar) -> None:
 
 
 @kernel
+def _counted(state: Column, at: Scalar, word: Scalar, window: Scalar, warn: Scalar, critical: Scalar) -> Scalar:
+    """Count one attempt in a window of a number; return what its count calls for."""
+    held = state[at, word]
+    held = min(held + 1, window << COUNT_BITS | MAX_COUNT) if held >> COUNT_BITS == window else window << COUNT_BITS | 1
+    state[at, word] = held
+    count = held & MAX_COUNT
+    return INTERCEPT if count > critical else LABEL if count > warn else DELIVER
+
+
+@kernel
 def _window_of(time_us: Scalar, minutes: Scalar) -> Scalar:
     """Return which minute, hour or day of local time (int64); dividing by what is known beforehand is fast."""
     minute = time_us // MINUTE_US + MINUTES_EAST
@@ -244,28 +254,34 @@ def _window_of(time_us: Scalar, minutes: Scalar) -> Scalar:
 
 
 @kernel
-def _limit_window(
-    rows: Rows, n: Scalar, state: Column, word: Scalar, minutes: Scalar, warn: Scalar, critical: Scalar
-) -> None:
-    """Count the seen attempts of each number in its current window of so many minutes of local time.
+def _limit_windows(op: Record, rows: Rows, n: Scalar, state: Column) -> None:
+    """Count the seen attempts of each number in its current minute, hour and day of local time.
 
-    A state word is a window's index and, in its low bits, the count so far.
+    A state word for each limited window: its index and, in its low bits, the count so far.
     """
     time_us, slot, fresh, seen, said = rows.time_us, rows.slot, rows.fresh, rows.seen, rows.said
+    word = op[OP_WORD]
+    by_minute = op[5] != NO_LIMIT or op[6] != NO_LIMIT
+    by_hour = op[7] != NO_LIMIT or op[8] != NO_LIMIT
+    by_day = op[9] != NO_LIMIT or op[10] != NO_LIMIT
+    hour_word = word + by_minute
+    day_word = hour_word + by_hour
     for r in range(n):
         at = slot[r]
-        held = EMPTY_WINDOW if fresh[r] else state[at, word]
-        if seen[r]:
-            window = _window_of(time_us[r], minutes)
-            count = np.int64(1)
-            if held >> COUNT_BITS == window:
-                count = min((held & MAX_COUNT) + 1, MAX_COUNT)
-            held = window << COUNT_BITS | count
-            if count > critical:
-                said[r] = INTERCEPT
-            elif count > warn and said[r] == DELIVER:
-                said[r] = LABEL
-        state[at, word] = held
+        if fresh[r]:
+            for k in range(word, day_word + by_day):
+                state[at, k] = EMPTY_WINDOW
+        if not seen[r]:
+            continue
+        minute = time_us[r] // MINUTE_US + MINUTES_EAST
+        code = DELIVER
+        if by_minute:
+            code = _counted(state, at, word, minute, op[5], op[6])
+        if by_hour:
+            code = max(code, _counted(state, at, hour_word, minute // 60, op[7], op[8]))
+        if by_day:
+            code = max(code, _counted(state, at, day_word, minute // 1440, op[9], op[10]))
+        said[r] = code
 
 
 @kernel
@@ -306,25 +322,15 @@ def _limit_attempts(op: Record, rows: Rows, n: Scalar, state: Column) -> None:
 
     A state word for each window, two for a bucket.
     """
+    if op[11] == 0:
+        _limit_windows(op, rows, n, state)
+        return
     word = op[OP_WORD]
     for k, minutes in enumerate((1, 60, 1440)):
         warn, critical = op[5 + 2 * k], op[6 + 2 * k]
-        if warn == NO_LIMIT and critical == NO_LIMIT:
-            continue
-        if op[11] != 0:
+        if warn != NO_LIMIT or critical != NO_LIMIT:
             _limit_bucket(rows, n, state, word, minutes, warn, critical)
             word += 2
-        else:
-            _limit_window(rows, n, state, word, minutes, warn, critical)
-            word += 1
-
-
-@kernel
-def _begin_fan_out(state: Column, at: Scalar, word: Scalar, words: Scalar, window: Scalar) -> None:
-    """Empty a number's fan-out counts for a new window."""
-    state[at, word] = window
-    for k in range(1, words):
-        state[at, word + k] = 0
 
 
 @kernel
@@ -333,50 +339,54 @@ def _limit_fan_out(op: Record, rows: Rows, n: Scalar, state: Column) -> None:
 
     Arguments: 0 minutes of the window, 1 bits of the sketch, 2 salt, 3 and 4 bits set beyond which to warn and to
     intercept, 5 least attempts and 6 least share (of SCORE_ONE) of outgoing, 7 least answered calls, 8 least
-    share of short ones, 9 us below which a call is short. State words: window; bits set; attempts; answered
-    calls; short calls; answer and duration of the last attempt; then the sketch.
+    share of short ones, 9 us below which a call is short. State words: the window and, in its low bits, how many bits
+    are set; the sketch; attempts, where the outgoing share is limited; and where short calls are, answered calls, short
+    ones, and of the last attempt 0 if it was not answered, 1 if it was long and 2 if it was short.
     """
     time_us, b_number, slot, fresh = rows.time_us, rows.b_number, rows.slot, rows.fresh
     seen, said = rows.seen, rows.said
     word, minutes, bits, salt = op[OP_WORD], op[5], op[6], np.uint64(op[7])
     warn, critical, least_out, out_share = op[8], op[9], op[10], op[11]
     least_answered, short_share, short_us = op[12], op[13], op[14]
-    words = 7 + bits // 64
+    out_word = word + 1 + bits // 64
+    short_word = out_word + 1 if least_out != NO_LIMIT else out_word
+    end = short_word + 3 if least_answered != NO_LIMIT else short_word
     for r in range(n):
         at = slot[r]
-        if fresh[r]:
-            _begin_fan_out(state, at, word, words, EMPTY_WINDOW)
+        held = EMPTY_WINDOW if fresh[r] else state[at, word]
         if not seen[r]:
+            state[at, word] = held
             continue
         window = _window_of(time_us[r], minutes)
-        if state[at, word] != window:
-            _begin_fan_out(state, at, word, words, window)
-        state[at, word + 2] += 1
-        if warn != NO_LIMIT or critical != NO_LIMIT:
+        if held >> COUNT_BITS != window:
+            held = window << COUNT_BITS
+            for k in range(word + 1, end):
+                state[at, k] = 0
+        if bits != 0:
             bit = np.int64((mix64(b_number[r] ^ salt) >> np.uint64(32)) * np.uint64(bits) >> np.uint64(32))
-            mark = np.int64(1) << (bit & 63)
-            cell = word + 7 + (bit >> 6)
-            if state[at, cell] & mark == 0:
-                state[at, cell] |= mark
-                state[at, word + 1] += 1
-            if state[at, word + 1] > critical:
+            cell = word + 1 + (bit >> 6)
+            sketch = state[at, cell]
+            held += 1 - (sketch >> (bit & 63) & 1)
+            state[at, cell] = sketch | np.int64(1) << (bit & 63)
+            if held & MAX_COUNT > critical:
                 said[r] = INTERCEPT
-            elif state[at, word + 1] > warn:
+            elif held & MAX_COUNT > warn:
                 said[r] = LABEL
+        state[at, word] = held
         if least_out != NO_LIMIT:
-            out = state[at, word + 2]
+            out = state[at, out_word] + 1
+            state[at, out_word] = out
             if out >= least_out and out * SCORE_ONE >= out_share * (out + np.int64(rows.a_incoming[r])):
                 said[r] = INTERCEPT
         if least_answered != NO_LIMIT:
-            if state[at, word + 5] != 0:  # the call before this one is over: it counts now
-                state[at, word + 3] += 1
-                if state[at, word + 6] < short_us:
-                    state[at, word + 4] += 1
-            answered = state[at, word + 3]
-            if answered >= least_answered and state[at, word + 4] * SCORE_ONE >= short_share * answered:
+            last = state[at, short_word + 2]  # the call before this one is over: it counts now
+            answered = state[at, short_word] + (last != 0)
+            short = state[at, short_word + 1] + (last == 2)
+            if answered >= least_answered and short * SCORE_ONE >= short_share * answered:
                 said[r] = INTERCEPT
-            state[at, word + 5] = rows.answered[r]
-            state[at, word + 6] = rows.duration_us[r]
+            state[at, short_word] = answered
+            state[at, short_word + 1] = short
+            state[at, short_word + 2] = (2 if rows.duration_us[r] < short_us else 1) if rows.answered[r] else 0
 
 
 @kernel
@@ -493,24 +503,41 @@ def find_slots(table: Column, held: Scalar, rows: Rows, n: Scalar) -> int:
     """Find or give each row's presented number its slot; return how many slots are taken then.
 
     `table` (uint64, places x 2: number, slot + 1 or 0 where free) is open-addressed; its length is a power of two
-    and more than the slots needed. `held` slots are taken on entry.
+    and more than the slots needed. `held` slots are taken on entry. The first loop looks only where a number belongs,
+    without a branch, so that many places come from memory at once; the second settles the others.
     """
     a_number, slot, fresh = rows.a_number, rows.slot, rows.fresh
-    mask = table.shape[0] - 1
+    mask = np.uint64(table.shape[0] - 1)
     for r in range(n):
         number = a_number[r]
-        place = np.int64(mix64(number) & np.uint64(mask))
+        place = np.int64(mix64(number) & mask)
+        taken = np.int64(table[place, 1])
+        slot[r] = taken - 1 if table[place, 0] == number else np.int64(-1)
+        fresh[r] = 0
+    for r in range(n):
+        if slot[r] >= 0:
+            continue
+        number = a_number[r]
+        place = np.int64(mix64(number) & mask)
         while table[place, 1] != np.uint64(0) and table[place, 0] != number:
-            place = (place + 1) & mask
+            place = np.int64(np.uint64(place + 1) & mask)
         if table[place, 1] == np.uint64(0):
             table[place, 0] = number
             held += 1
             table[place, 1] = held
             fresh[r] = 1
-        else:
-            fresh[r] = 0
         slot[r] = np.int64(table[place, 1]) - 1
     return held
+
+
+@kernel
+def touch(state: Column, rows: Rows, n: Scalar) -> Scalar:
+    """Read the first word of each row's state: it is then at hand when the rules come, many at once on the way."""
+    slot = rows.slot
+    total = np.int64(0)
+    for r in range(n):
+        total ^= state[slot[r], 0]
+    return total
 
 
 @kernel
@@ -534,11 +561,11 @@ def gather(
             line[r] = cursor + r
         cursor += n
     else:
+        in_order = order.shape[0] == 0
         while cursor < stop and n < room:
-            at = cursor if order.shape[0] == 0 else order[cursor]
-            if parts == 1 or np.int64((mix64(a_from[at]) >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)) == part:
-                line[n] = at
-                n += 1
+            at = cursor if in_order else order[cursor]
+            line[n] = at  # and it stays only if the number falls to this part
+            n += np.int64((mix64(a_from[at]) >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)) == part
             cursor += 1
     _copy(source.a_number, rows.a_number, line, n, straight)
     _copy(source.channel, rows.channel, line, n, straight)

@@ -41,6 +41,7 @@ from interceptsim.filtering.kernels import (
     is_sorted,
     list_fill,
     scatter,
+    touch,
 )
 from interceptsim.filtering.policies import FilterPolicy, as_policies
 
@@ -100,8 +101,11 @@ class PlanBuilder:
         self.first_words[self.ids[-1]] = self.words
         self.words += words
 
-    def outside(self, says: Says, channels: int, entries: int, action: int = INTERCEPT) -> None:
-        """Add an operation whose verdict codes (uint8, one a row) `says` gives for a batch."""
+    def outside(self, says: Says, channels: int = 3, entries: int = 15, action: int = INTERCEPT) -> None:
+        """Add an operation whose verdict codes (uint8, one a row) `says` gives for a batch.
+
+        It stands at the channels and entries whose bits are set, at all of them by default.
+        """
         self.reads = 255
         self.add(OUTSIDE, channels, entries, action, arguments=[len(self.says)])
         self.says.append(says)
@@ -196,6 +200,14 @@ class PlanBuilder:
         return [self._pool(np.array(pairs, np.int64).reshape(-1).view(np.uint64)), len(pairs)]
 
 
+def state_table(numbers: int, words: int) -> NDArray[np.int64]:
+    """Return state of zero (int64, numbers x words or a few more), each number's beginning on a cache line."""
+    wide = max(words, 1) if words <= 4 else -(-words // 8) * 8
+    room = np.zeros(numbers * wide + 8, np.int64)
+    first = -room.ctypes.data % 64 // 8
+    return room[first : first + numbers * wide].reshape(numbers, wide)
+
+
 class NumberIndex:
     """Gives every presented number a slot of rule state, for traffic whose numbers are not known beforehand.
 
@@ -205,11 +217,11 @@ class NumberIndex:
     def __init__(self, words: int) -> None:
         self._table = np.zeros((1024, 2), np.uint64)
         self.held = 0
-        self.state = np.zeros((512, max(words, 1)), np.int64)
+        self.state = state_table(512, words)
 
     def _reserve(self, wanted: int) -> None:
         if wanted > len(self.state):
-            grown = np.zeros((max(wanted, 2 * len(self.state)), self.state.shape[1]), np.int64)
+            grown = state_table(max(wanted, 2 * len(self.state)), self.state.shape[1])
             grown[: self.held] = self.state[: self.held]
             self.state = grown
         if 2 * wanted > len(self._table):
@@ -223,6 +235,7 @@ class NumberIndex:
         """Fill `slot` and `fresh` of the first `n` rows, in their order."""
         self._reserve(self.held + n)
         self.held = find_slots(self._table, self.held, rows, n)
+        touch(self.state, rows, n)
 
     def clear(self) -> None:
         """Forget all numbers and their state."""

@@ -361,7 +361,7 @@ class LimitFanOut(_Acting):
     called number sets one of `sketch_bits` bits, and a threshold of D is passed when more bits are set than D numbers
     are expected to set, sketch_bits * (1 - exp(-D / sketch_bits)) (linear counting; Whang, Vander-Zanden and Taylor,
     ACM TODS 15, 1990). `outgoing_share` needs the column `a_incoming`, `short_calls` need `answered` and
-    `duration_us`. It costs 7 words of state a number and one for each 64 bits.
+    `duration_us`. It costs a few words of state a number and one for each 64 bits.
     """
 
     kind: Literal["limit-fan-out"]
@@ -400,7 +400,7 @@ class LimitFanOut(_Acting):
             *self._place(),
             arguments=[
                 60 if self.per == "hour" else 1440,
-                self.sketch_bits,
+                self.sketch_bits if self.distinct else 0,
                 stream_id(f"fan-out/{self.id}"),
                 *self.bits_bounds(),
                 *((out.min_attempts, round(out.critical * SCORE_ONE)) if out else (none, 0)),
@@ -410,7 +410,7 @@ class LimitFanOut(_Acting):
                     else (none, 0, 0)
                 ),
             ],
-            words=7 + self.sketch_bits // 64,
+            words=1 + (self.sketch_bits // 64 if self.distinct else 0) + (out is not None) + 3 * (short is not None),
         )
 
 
