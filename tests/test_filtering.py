@@ -462,3 +462,13 @@ def test_a_list_holds_its_numbers_and_no_other(numbers: list[int], others: list[
     found = np.zeros(len(asked), np.uint8)
     find_listed(pool, *arguments, asked, found, len(asked))
     assert found.tolist() == [number in set(numbers) for number in numbers + others]
+
+
+@pytest.mark.slow
+def test_a_list_of_ten_million_numbers_takes_at_most_200_megabytes() -> None:
+    numbers = np.arange(10**7, dtype=np.uint64) * np.uint64(7919) + np.uint64(8630000000000)
+    listed = policy_kinds()["reject-listed-numbers"].of(numbers, feed="none")
+    core = compile_filter([listed])
+    assert core.pool.nbytes <= 200e6
+    batch = batch_of([one(a_number=int(n)) for n in (*numbers[:3], *(numbers[:3] + np.uint64(1)))])
+    assert core.decide(batch).verdict.tolist() == [2, 2, 2, 0, 0, 0]

@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from interceptsim.attempts import CHANNELS, ENTRIES, SCORE_ONE, AttemptBatch
+from interceptsim.cli import main
 from interceptsim.errors import ColumnError
 from interceptsim.filtering.kernels import ARGUMENTS, MAX_COUNT, NO_LIMIT, OP_CHANNELS, OP_ENTRIES
 from interceptsim.filtering.plan import compile_filter
@@ -359,3 +361,43 @@ def test_a_batch_without_scores_is_refused_by_the_rule_that_reads_them():
     batch = AttemptBatch(**{**vars(batch_of(channel=[1])), "text_score": None})
     with pytest.raises(ColumnError, match=r"policies\.mine reads column 'text_score', which the batch lacks"):
         compile_filter([ScoreText(kind="score-text", id="mine", threshold=0.5)]).decide(batch)
+
+
+# Mistakes, as the command tells them
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ('kind = "score-txt"', "did you mean 'score-text'"),
+        (
+            'kind = "score-text"\nthreshhold = 1',
+            "policies.score-text.threshhold: no such key; did you mean 'threshold'",
+        ),
+        ('kind = "limit-attempts"\nper_day = { critical = "many" }', "per_day.critical: got 'many'"),
+        ('kind = "score-text"\nthreshold = 0.5\nchannels = ["voice"]', "works on sms, not on 'voice'"),
+        ('kind = "match-expression"\nsql = "entri = 0"', "no column 'entri'; did you mean 'entry'"),
+        ('kind = "match-expression"\nsql = "entry = = 0"', "not an SQL expression"),
+        ('kind = "match-expression"\nsql = "SUM(entry) > 0"', "no aggregate, window or sub-query"),
+        ('kind = "match-expression"\nsql = "entry > LAG(entry) OVER (ORDER BY time_us)"', "no aggregate, window"),
+        ('kind = "match-expression"\nsql = "RANK() OVER (ORDER BY entry) > 1"', "no aggregate, window or sub-query"),
+        ('kind = "match-expression"\nsql = "read_csv(1)"', "not an SQL expression"),
+        ('kind = "match-expression"\nsql = "entry"', "true or false, this one is"),
+        ('kind = "match-expression"\nsql = "duration_us > 5"', "reads column 'duration_us'"),
+        ('kind = "reject-listed-numbers"\nfile = "nowhere.txt"', "nowhere.txt: cannot be read"),
+        ('kind = "reject-listed-numbers"\nfile = "list.txt"', "list.txt, line 3: got '12x45'"),
+        ('kind = "reject-listed-numbers"\ncarriers = ["onne"]', "no carrier 'onne'; did you mean 'one'"),
+        ('kind = "label-suspected"\nwhen = ["scoretext"]', "no rule 'scoretext' in the chain"),
+        ('kind = "reject-number-ranges"\nintercept = ["+0x"]', "'+0x' is no prefix"),
+        ('kind = "limit-fan-out"\nsketch_bits = 64\ndistinct = { critical = 500 }', "tell up to 128 numbers apart"),
+    ],
+)
+def test_a_mistake_in_a_policy_is_told_in_one_line(entry, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.txt").write_text("+8613800138000\n# a comment\n12x45\n", "utf-8")
+    (tmp_path / "chain.toml").write_text(f"[[policies]]\n{entry}\n", "utf-8")
+    done = CliRunner().invoke(main, ["run", "minimal", "--scale", "100000", "--policies", "chain.toml"])
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert told in done.stderr

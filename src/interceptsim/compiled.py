@@ -6,13 +6,14 @@ over counts references on every array), and a loop takes the columns it reads ou
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit
 
-__all__ = ["Column", "Record", "Scalar", "Table", "kernel"]
+__all__ = ["Column", "Record", "Scalar", "Table", "cores", "kernel"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -27,6 +28,12 @@ Table = Any
 
 Record = Any
 """One record of a table, seen through."""
+
+
+def cores() -> int:
+    """Return how many cores this process may use, where the system tells, else how many there are."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def kernel(function: Function) -> Function:

@@ -9,7 +9,6 @@ of such a change, so nothing depends on how long it is.
 from __future__ import annotations
 
 import functools
-import os
 import resource
 import shutil
 import sys
@@ -23,6 +22,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from interceptsim.attempts import NOT_MADE
+from interceptsim.compiled import cores
 from interceptsim.control import ControlPlane
 from interceptsim.dataplane import BATCH_ROWS, DataPlane
 from interceptsim.errors import ConfigurationError
@@ -71,7 +71,7 @@ def run(
     period = scenario.period
     counted_days = period.days if days is None else days
     slice_us = scenario.slice_us if slice_us is None else slice_us
-    threads = len(os.sched_getaffinity(0)) if threads is None else threads
+    threads = cores() if threads is None else threads
     _check_range("seed", seed, 0, 2**64 - 1)
     _check_range("scale", scale, 1, 1_000_000)
     _check_range("days", counted_days, 1, period.days)

@@ -6,7 +6,6 @@ gone. Takes policies, gives a `FilterCore`.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from interceptsim.attempts import (
     Rows,
     empty_rows,
 )
+from interceptsim.compiled import cores
 from interceptsim.errors import ColumnError, ConfigurationError, nearest_name
 from interceptsim.filtering.kernels import (
     ARGUMENTS,
@@ -316,7 +316,7 @@ class FilterCore:
                 raise ColumnError(f"policies.{policy_id} reads column {column!r}, which the batch lacks")
         n = len(batch)
         if threads is None:
-            threads = len(os.sched_getaffinity(0))
+            threads = cores()
         threads = 1 if n < _MANY else threads
         found = Decisions(np.empty(n, np.uint8), np.empty(n, np.uint16), np.empty(n, np.uint64), np.empty(n, np.int32))
         no_order = np.zeros(0, np.int64)
