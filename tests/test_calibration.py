@@ -79,3 +79,12 @@ def test_fitted_values_are_written_at_the_end_and_read_back(tmp_path: Path) -> N
     assert scenario.fitted["traffic.voice.latent"].figure == "calls_intercepted_2025"
     assert out.read_text("utf-8").count("[fitted.") == 2
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_the_other_reading_of_the_window_of_2023_is_a_setting() -> None:
+    china = load("china-2023")
+    twelve = {"period.end": "2023-11-30", "calibration.voice.window_days": 365}
+    run = simulation.run(china.replace(twelve), scale=100_000)
+    calls, messages = run.targets
+    assert (calls.reported, calls.prorated) == (2.75e9, False)
+    assert (messages.reported, messages.prorated) == (2.28e9 * 365 / 396, True)

@@ -82,8 +82,6 @@ def _solve_target(
 ) -> CalibrationResult:
     """Find the strength that gives the assumed ratio, then the volume that gives the reported count."""
     figure = ledger.figure(target.figure)
-    assert figure.start is not None
-    assert figure.end is not None
     runs: list[RunResult] = []
 
     def mean(metric: str) -> float:
@@ -97,7 +95,7 @@ def _solve_target(
 
     where = f"{scenario.name}: calibration.{target.id}"
     strength, reached = _solve(ratio_at, target.interception_ratio, target.low, target.high, where)
-    reported = figure.value * runs[0].days / ((figure.end - figure.start).days + 1)
+    reported = figure.value * runs[0].days / target.days
     latent = getattr(scenario.traffic, target.channel).latent * reported / mean("intercepted")
     return CalibrationResult(
         figure=target.figure,

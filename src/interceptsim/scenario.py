@@ -24,10 +24,10 @@ from pydantic_core import core_schema
 
 from interceptsim.errors import ConfigurationError, nearest_name
 from interceptsim.filtering.policies import AnyPolicy, RejectListedNumbers, as_policies, policy_kinds
-from interceptsim.ledger import figures, shipped, shipped_names
+from interceptsim.ledger import figure, figures, shipped, shipped_names
 from interceptsim.response.police import Police
 from interceptsim.traffic.model import Hub, Name, Traffic
-from interceptsim.units import DAY_US, HOUR_US, MINUTE_US, Duration, Ratio, format_duration
+from interceptsim.units import DAY_US, HOUR_US, MINUTE_US, Count, Duration, Ratio, format_duration
 
 __all__ = [
     "MIN_SLICE_US",
@@ -114,7 +114,8 @@ class CalibrationTarget(_Part):
     """A pair that calibration solves: the reported figure and the assumed interception ratio.
 
     `figure` names the figure in the ledger, which has a known period, `channel` what is counted; `volume` and
-    `strength` are the two paths that are solved for, the strength between `low` and `high`.
+    `strength` are the two paths that are solved for, the strength between `low` and `high`. `window_days`, where given,
+    is over how many days the figure was counted, in place of the ledger's period.
     """
 
     id: Name
@@ -125,6 +126,15 @@ class CalibrationTarget(_Part):
     strength: str
     low: float
     high: float
+    window_days: Count | None = None
+
+    @property
+    def days(self) -> int:
+        """Over how many days the figure was counted."""
+        reported = figure(self.figure)
+        assert reported.start is not None
+        assert reported.end is not None
+        return self.window_days or (reported.end - reported.start).days + 1
 
 
 class Fitted(_Part):

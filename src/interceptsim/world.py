@@ -244,10 +244,7 @@ class World:
             replicates = self._replicates(totals, channel, totals.folds[:, :, columns].sum(axis=2))
             lines = int(self.population.kept_lines[there].sum())
             estimate = replicates.estimate(lines, float(self.expected[there].sum()))
-            assert figure.start is not None
-            assert figure.end is not None
-            figure_days = (figure.end - figure.start).days + 1
-            reported = figure.value * self.days / figure_days
+            reported = figure.value * self.days / target.days
             found.append(
                 Target(
                     target.figure,
@@ -257,7 +254,7 @@ class World:
                     estimate.low,
                     estimate.high,
                     estimate.value / reported,
-                    self.days != figure_days,
+                    self.days != target.days,
                 )
             )
         return tuple(found)
