@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import interceptsim as ics
 from interceptsim import ledger
 from interceptsim.cli import _print_run, main
-from interceptsim.filtering.policies import policy_kinds
+from interceptsim.filtering.registry import policy_kinds
 
 JSON_KEYS = {
     *("scenario", "seed", "scale", "slice_s", "threads", "engine", "attempts", "metrics", "targets"),

@@ -13,14 +13,20 @@ from interceptsim.units import DAY_US, HOUR_US
 from interceptsim.world import World
 
 
+CALLS_ALONE = {
+    "period.warm_up": "0d",
+    "policies.limit-attempts.enabled": False,
+    "traffic.sms.latent": "0/year",
+    "police.voice_complaint_ratio": 0.0,
+    "traffic.lines.calls.number_life": "3000d",
+}
+"""Settings under which lines of calls do nothing but call."""
+
+
 @pytest.fixture
 def world(minimal: Scenario) -> World:
     changes = {
-        "period.warm_up": "0d",
-        "policies.limit-attempts.enabled": False,
-        "traffic.sms.latent": "0/year",
-        "police.voice_complaint_ratio": 0.0,
-        "traffic.lines.calls.number_life": "3000d",
+        **CALLS_ALONE,
     }
     return World(minimal.replace(changes), 1, 10_000, 2)
 
@@ -72,11 +78,7 @@ def test_a_listing_of_a_number_that_the_line_has_no_longer_is_ignored(world: Wor
 
 def test_a_listed_number_is_given_up_after_the_notice(minimal: Scenario) -> None:
     changes = {
-        "period.warm_up": "0d",
-        "policies.limit-attempts.enabled": False,
-        "traffic.sms.latent": "0/year",
-        "police.voice_complaint_ratio": 0.0,
-        "traffic.lines.calls.number_life": "3000d",
+        **CALLS_ALONE,
         "traffic.lines.calls.notice": "2h",
         "traffic.lines.calls.resupply": "1h",
     }

@@ -13,7 +13,7 @@ from interceptsim.attempts import COLUMNS, AttemptBatch, empty_rows, link_id
 from interceptsim.errors import ColumnError, ConfigurationError
 from interceptsim.filtering.kernels import find_listed
 from interceptsim.filtering.plan import NumberIndex, PlanBuilder, compile_filter
-from interceptsim.filtering.policies import policy_kinds
+from interceptsim.filtering.registry import policy_kinds
 from interceptsim.filtering.rowwise import Attempt, RowFilter
 
 MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000

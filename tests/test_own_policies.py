@@ -14,8 +14,9 @@ import pytest
 
 from interceptsim import simulation
 from interceptsim.errors import ConfigurationError
+from interceptsim.filtering.outside import PythonPolicy
 from interceptsim.filtering.plan import compile_filter
-from interceptsim.filtering.policies import PythonPolicy, RejectListedNumbers
+from interceptsim.filtering.policies import RejectListedNumbers
 from interceptsim.scenario import Scenario
 from interceptsim.testing import check_policy, sample_batch
 

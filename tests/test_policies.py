@@ -16,15 +16,14 @@ from interceptsim.filtering.kernels import ARGUMENTS, MAX_COUNT, NO_LIMIT, OP_CH
 from interceptsim.filtering.plan import compile_filter
 from interceptsim.filtering.policies import (
     AllowListedNumbers,
-    AnyPolicy,
     FilterPolicy,
     LimitAttempts,
     RejectListedNumbers,
     RejectSpoofedOrigin,
     ScoreText,
     Threshold,
-    policy_kinds,
 )
+from interceptsim.filtering.registry import AnyPolicy, policy_kinds
 from interceptsim.randomness import threshold
 from interceptsim.units import HOUR_US, MINUTE_US
 

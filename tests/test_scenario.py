@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from interceptsim.errors import ConfigurationError
-from interceptsim.filtering.policies import ScoreText, policy_kinds
+from interceptsim.filtering.policies import ScoreText
+from interceptsim.filtering.registry import policy_kinds
 from interceptsim.ledger import figures, shipped, shipped_names
 from interceptsim.scenario import (
     MAX_SLICE_US,

@@ -23,7 +23,8 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from interceptsim.errors import ConfigurationError, nearest_name
-from interceptsim.filtering.policies import AnyPolicy, RejectListedNumbers, as_policies, policy_kinds
+from interceptsim.filtering.policies import RejectListedNumbers
+from interceptsim.filtering.registry import AnyPolicy, as_policies, policy_kinds
 from interceptsim.ledger import figure, figures, shipped, shipped_names
 from interceptsim.response.police import Police
 from interceptsim.traffic.model import Hub, Name, Traffic

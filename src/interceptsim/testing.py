@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from interceptsim.attempts import COLUMNS, INTERCEPT, AttemptBatch
 from interceptsim.errors import InterceptSimError
 from interceptsim.filtering.plan import compile_filter
-from interceptsim.filtering.policies import as_policies
+from interceptsim.filtering.registry import as_policies
 
 __all__ = ["PolicyFaultError", "check_laws", "check_policy", "sample_batch"]
 

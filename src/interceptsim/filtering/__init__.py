@@ -1,1 +1,1 @@
-"""The filter: rules are declared (`policies`), compiled into one plan (`plan`), and executed (`kernels`)."""
+"""The filter: rules are declared (`policies`, `outside`, `registry`), compiled (`plan`), executed (`kernels`)."""

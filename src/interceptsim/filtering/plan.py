@@ -27,6 +27,7 @@ from interceptsim.attempts import (
 )
 from interceptsim.compiled import cores
 from interceptsim.errors import ColumnError, ConfigurationError, nearest_name
+from interceptsim.filtering.batch_kernels import decide_part, find_slots, gather, is_sorted, scatter, touch
 from interceptsim.filtering.kernels import (
     ARGUMENTS,
     LIMIT_ATTEMPTS,
@@ -35,16 +36,11 @@ from interceptsim.filtering.kernels import (
     OUTSIDE,
     bucket_of,
     decide,
-    decide_part,
-    find_slots,
     fine_bucket_of,
-    gather,
-    is_sorted,
     list_fill,
-    scatter,
-    touch,
 )
-from interceptsim.filtering.policies import FilterPolicy, as_policies
+from interceptsim.filtering.policies import FilterPolicy
+from interceptsim.filtering.registry import as_policies
 
 if TYPE_CHECKING:
     import polars as pl

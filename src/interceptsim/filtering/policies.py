@@ -1,47 +1,33 @@
-"""The blocking policies as users declare them: parameters in units, checked, one class a rule.
+"""The compiled blocking policies as users declare them: parameters in units, checked, one class a rule.
 
 A policy has a `kind`, an `id`, `enabled`, and a `compile(builder)` that adds its operation to a plan; nothing else
-is asked of one written elsewhere. `policy_kinds()` is the ordered registry: the kinds below and those that
-installed packages make known by entry points of the group "interceptsim.policies". `AnyPolicy` is the type of an
-entry in a scenario, read by its `kind`.
+is asked of one written elsewhere. Rules outside the kernels are in `outside`, the kinds there are in `registry`.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-from collections.abc import Callable, Iterable
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, PrivateAttr, field_validator, model_validator
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
-from interceptsim.attempts import CHANNELS, COLUMNS, ENTRIES, INTERCEPT, LABEL, SCORE_ONE, AttemptBatch, link_id
-from interceptsim.errors import ConfigurationError, nearest_name
+from interceptsim.attempts import CHANNELS, ENTRIES, INTERCEPT, LABEL, SCORE_ONE, link_id
 from interceptsim.filtering import kernels
 from interceptsim.numbering import parse_number, parse_prefix, read_numbers
 from interceptsim.randomness import stream_id, threshold
 from interceptsim.units import HOUR_US, MINUTE_US, Count, Delay, Duration, Ratio
 
 if TYPE_CHECKING:
-    import polars as pl
-    from pydantic import GetJsonSchemaHandler
-    from pydantic.json_schema import JsonSchemaValue
-
     from interceptsim.filtering.plan import PlanBuilder
 
 __all__ = [
+    "ActingPolicy",
     "AllowListedNumbers",
-    "AnyPolicy",
     "FilterPolicy",
     "LabelSuspected",
     "LimitAttempts",
     "LimitFanOut",
-    "MatchExpression",
-    "PythonPolicy",
     "RejectListedLinks",
     "RejectListedNumbers",
     "RejectNumberRanges",
@@ -49,7 +35,7 @@ __all__ = [
     "ScoreReputation",
     "ScoreText",
     "Threshold",
-    "policy_kinds",
+    "kind_of",
 ]
 
 Channel = Literal["voice", "sms"]
@@ -129,10 +115,16 @@ class _Policy(BaseModel):
         )
 
 
-class _Acting(_Policy):
+class ActingPolicy(_Policy):
     """A policy whose interceptions may be turned into labels, or only be noted for other rules to weigh."""
 
     action: Action = "intercept"
+
+
+def kind_of(policy: type[BaseModel]) -> str:
+    """Return the kind that a class of policies is for."""
+    [kind] = get_args(policy.model_fields["kind"].annotation)
+    return str(kind)
 
 
 class _OfNumbers(BaseModel):
@@ -145,7 +137,7 @@ class _OfNumbers(BaseModel):
     @classmethod
     def of(cls, numbers: NDArray[np.uint64], **values: Any) -> Self:
         """Return a policy whose list is an array of digits (uint64), in place of `numbers` and `file`."""
-        policy = cls.model_validate({"kind": _kind_of(cls), "numbers": ["110"], **values})
+        policy = cls.model_validate({"kind": kind_of(cls), "numbers": ["110"], **values})
         policy._array = np.asarray(numbers, np.uint64)  # noqa: SLF001  its own class
         return policy
 
@@ -186,7 +178,7 @@ class AllowListedNumbers(_OfNumbers, _Policy):
         builder.add(kernels.ALLOW_LISTED, *self._place(), arguments=arguments)
 
 
-class RejectListedNumbers(_OfNumbers, _Acting):
+class RejectListedNumbers(_OfNumbers, ActingPolicy):
     """Intercept what comes from numbers on the list of known fraud numbers.
 
     With `feed = "police"` the list is fed by what police hand over: it is published every `publish_every`, reaches
@@ -231,7 +223,7 @@ class RejectListedNumbers(_OfNumbers, _Acting):
         )
 
 
-class RejectSpoofedOrigin(_Acting):
+class RejectSpoofedOrigin(ActingPolicy):
     """Intercept what enters at an international gateway under a domestic number or short code.
 
     Subscribers who roam abroad are let through, since their home network vouches for them. It costs a
@@ -246,7 +238,7 @@ class RejectSpoofedOrigin(_Acting):
         builder.add(kernels.REJECT_SPOOFED, *self._place())
 
 
-class RejectNumberRanges(_Acting):
+class RejectNumberRanges(ActingPolicy):
     """Intercept, label or spare numbers by their leading digits; the longest prefix that fits decides.
 
     `intercept`, `label` and `spare` hold prefixes in E.164 ("+95", "+86170") or of short codes ("1069"). Carriers
@@ -299,7 +291,7 @@ class Threshold(BaseModel):
         return [int(kernels.NO_LIMIT) if n is None else n for n in (self.warn, self.critical)]
 
 
-class LimitAttempts(_Acting):
+class LimitAttempts(ActingPolicy):
     """Label or intercept attempts of a number beyond so many in a minute, an hour or a day.
 
     With `window = "fixed"` counts begin anew at the full minute, hour and local midnight; with "leaky-bucket" each
@@ -354,7 +346,7 @@ class ShortCalls(BaseModel):
     critical: Ratio
 
 
-class LimitFanOut(_Acting):
+class LimitFanOut(ActingPolicy):
     """Label or intercept numbers that reach out to many, answer few, or talk only briefly, within an hour or a day.
 
     `distinct` limits how many different numbers are called. They are counted by a sketch that belongs to the rule: each
@@ -417,14 +409,9 @@ class LimitFanOut(_Acting):
 Score = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 
 
-class ScoreText(_Acting):
-    """Intercept messages whose text scores at or above `threshold`; label those at or above `label_from`.
+class _Scoring(ActingPolicy):
+    """A policy that compares a score with `threshold`, from which it intercepts, and `label_from`."""
 
-    The score itself, 1.0 being surely fraud, comes from a scorer ahead of the filter. It costs one comparison.
-    """
-
-    kind: Literal["score-text"]
-    _supports: ClassVar[tuple[str, ...]] = ("sms",)
     threshold: Score
     label_from: Score | None = None
 
@@ -434,14 +421,28 @@ class ScoreText(_Acting):
             raise ValueError("'label_from' lies at or below 'threshold'")
         return self
 
+    def score_bounds(self) -> list[int]:
+        """Return the fixed-point scores from which to label and from which to intercept."""
+        label_from = self.threshold if self.label_from is None else self.label_from
+        return [round(label_from * SCORE_ONE), round(self.threshold * SCORE_ONE)]
+
+
+class ScoreText(_Scoring):
+    """Intercept messages whose text scores at or above `threshold`; label those at or above `label_from`.
+
+    The score itself, 1.0 being surely fraud, comes from a scorer ahead of the filter. It costs one comparison.
+    """
+
+    kind: Literal["score-text"]
+    _supports: ClassVar[tuple[str, ...]] = ("sms",)
+
     def compile(self, builder: PlanBuilder) -> None:
         """Add one stateless operation that reads `text_score`."""
-        bounds = [self.threshold if self.label_from is None else self.label_from, self.threshold]
         builder.read("text_score")
-        builder.add(kernels.SCORE_TEXT, *self._place(), arguments=[round(b * SCORE_ONE) for b in bounds])
+        builder.add(kernels.SCORE_TEXT, *self._place(), arguments=self.score_bounds())
 
 
-class RejectListedLinks(_Acting):
+class RejectListedLinks(ActingPolicy):
     """Intercept messages that carry a listed link.
 
     `links` are hosts ("bank-update.example"); a message's link is the id of its host. It costs a look-up.
@@ -469,7 +470,7 @@ class RejectListedLinks(_Acting):
         builder.add(kernels.REJECT_LINKS, *self._place(), arguments=builder.number_list(self.listed()))
 
 
-class ScoreReputation(_Acting):
+class ScoreReputation(_Scoring):
     """Add up symptoms: weights of earlier rules that matched and of the text's score; label or intercept by the sum.
 
     `weights` name rules that stand before this one by their ids; give those `action = "observe"` to have them only
@@ -479,13 +480,9 @@ class ScoreReputation(_Acting):
     kind: Literal["score-reputation"]
     weights: dict[str, Score] = {}
     text_weight: Score = 0.0
-    threshold: Score
-    label_from: Score | None = None
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.label_from is not None and self.label_from > self.threshold:
-            raise ValueError("'label_from' lies at or below 'threshold'")
+    def _weighs(self) -> Self:
         if not self.weights and not self.text_weight:
             raise ValueError("wanted 'weights' of earlier rules, or a 'text_weight'")
         return self
@@ -495,8 +492,7 @@ class ScoreReputation(_Acting):
         if self.text_weight:
             builder.read("text_score")
         weights = builder.weight_table({name: round(w * SCORE_ONE) for name, w in self.weights.items()})
-        label_from = self.threshold if self.label_from is None else self.label_from
-        bounds = [round(self.text_weight * SCORE_ONE), round(label_from * SCORE_ONE), round(self.threshold * SCORE_ONE)]
+        bounds = [round(self.text_weight * SCORE_ONE), *self.score_bounds()]
         builder.add(kernels.SCORE_REPUTATION, *self._place(), arguments=[*weights, *bounds])
 
 
@@ -516,229 +512,3 @@ class LabelSuspected(_Policy):
         bits = sum(1 << p for p in positions if p is not None)
         signed = bits - (1 << 64) if bits >> 63 else bits
         builder.add(kernels.LABEL_SUSPECTED, *self._place(), arguments=[signed, self.at_least])
-
-
-@functools.cache
-def _probe() -> pl.DataFrame:
-    """Return rows that differ in every column, many times over, to try expressions on."""
-    import polars as pl  # noqa: PLC0415  a scenario without expressions does not need it
-
-    k = np.arange(48)
-    values = {"time_us": 20_000 * 86_400_000_000 + k % 7 * 3_600_000_000, "a_number": 8615000000000 + k % 5}
-    return pl.DataFrame(
-        {n: values.get(n, (k * (3 + i) + i) % (2 + i)).astype(t) for i, (n, t) in enumerate(COLUMNS.items())}
-    )
-
-
-@functools.cache
-def _sql(expression: str) -> pl.Expr:
-    """Return a Polars expression; raise ValueError where it is not one truth value of each row by itself.
-
-    Its tree must hold no aggregate or window, and on rows to try it gives each row the same alone, among all and in
-    reverse.
-    """
-    import polars as pl  # noqa: PLC0415  a scenario without expressions does not need it
-
-    try:
-        parsed = pl.sql_expr(expression)
-        for name in parsed.meta.root_names():
-            if name not in COLUMNS:
-                near = nearest_name(name, COLUMNS)
-                raise ValueError(f"no column {name!r}" + (f"; did you mean {near!r}?" if near else ""))
-        probe = _probe()
-        whole = probe.select(parsed.alias("said"))["said"]
-        if whole.dtype != pl.Boolean:
-            raise ValueError(f"wanted an expression that is true or false, this one is {whole.dtype}")
-        tree = str(parsed.meta.serialize(format="json"))
-        alone = pl.concat([probe[k : k + 1].select(parsed.alias("said"))["said"] for k in range(len(probe))])
-        backward = probe.reverse().select(parsed.alias("said"))["said"].reverse()
-    except pl.exceptions.PolarsError as error:
-        raise ValueError(f"not an SQL expression of the columns: {str(error).splitlines()[0]}") from None
-    by_itself = len(whole) == len(probe) and whole.equals(alone) and whole.equals(backward)
-    if not by_itself or any(f'"{word}"' in tree for word in ("Agg", "Over", "Window", "Len")):
-        raise ValueError("wanted an expression of each row by itself: no aggregate, window or sub-query")
-    return parsed
-
-
-class MatchExpression(_Acting):
-    """Intercept (or label) what an SQL expression over the visible columns holds true of.
-
-    For example "entry = 0 AND a_kind = 1 AND NOT roaming". The expression is Polars' SQL, of each row by itself. Unlike
-    compiled rules it is evaluated by Polars, which costs more than all of them together.
-    """
-
-    kind: Literal["match-expression"]
-    sql: str
-
-    @field_validator("sql")
-    @classmethod
-    def _row_wise(cls, sql: str) -> str:
-        _sql(sql)
-        return sql
-
-    def says(self, batch: AttemptBatch) -> NDArray[np.uint8]:
-        """Return INTERCEPT (uint8) for rows of which the expression is true."""
-        true = batch.to_frame().select(_sql(self.sql).alias("said"))["said"].fill_null(value=False).to_numpy()
-        return true.astype(np.uint8) * np.uint8(INTERCEPT)
-
-    def compile(self, builder: PlanBuilder) -> None:
-        """Add one operation whose verdicts come from Polars."""
-        builder.read(*_sql(self.sql).meta.root_names())
-        builder.outside(self.says, *self._place())
-
-
-class PythonPolicy(_Acting):
-    """A rule written as a Python function of a batch: `AttemptBatch` in, one truth value or verdict code a row out.
-
-    It must be a pure function of each row: `interceptsim.testing.check_policy` cuts and permutes batches to catch one
-    that is not. In TOML, `call = "module:function"` is refused unless Python is allowed. It costs what it costs.
-    """
-
-    kind: Literal["python"] = "python"
-    call: str = ""
-    _function: Callable[[AttemptBatch], Any] | None = PrivateAttr(default=None)
-
-    @classmethod
-    def of(cls, function: Callable[[AttemptBatch], Any], **values: Any) -> Self:
-        """Return a policy that asks `function`; its id is the function's name unless given."""
-        name = getattr(function, "__name__", "python").strip("_<>").lower()
-        policy = cls.model_validate({"kind": "python", "id": name or "python", **values})
-        policy._function = function  # noqa: SLF001  its own class
-        return policy
-
-    def imported(self) -> Self:
-        """Return the policy with the function that `call` names; raise ConfigurationError where there is none."""
-        module, _, name = self.call.partition(":")
-        try:
-            function = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as error:
-            where = f"policies.{self.id}.call"
-            raise ConfigurationError(where, f"wanted 'module:function': {error}", given=self.call) from None
-        return self.of(function, **self.model_dump())
-
-    def says(self, batch: AttemptBatch) -> NDArray[np.uint8]:
-        """Return a verdict code (uint8) for each row: what the function gives, true meaning INTERCEPT."""
-        assert self._function is not None
-        said = np.asarray(self._function(batch))
-        if said.shape != (len(batch),):
-            raise ConfigurationError(f"policies.{self.id}", f"wanted one value a row ({len(batch)})", given=said.shape)
-        if said.dtype == np.bool_:
-            return said.astype(np.uint8) * np.uint8(INTERCEPT)
-        if not np.issubdtype(said.dtype, np.integer) or (len(said) and not 0 <= said.min() <= said.max() <= INTERCEPT):
-            raise ConfigurationError(
-                f"policies.{self.id}",
-                "wanted truth values, or codes 0 deliver, 1 label, 2 intercept",
-                given=str(said.dtype),
-            )
-        return said.astype(np.uint8)
-
-    def compile(self, builder: PlanBuilder) -> None:
-        """Add one operation whose verdicts come from the function."""
-        if self._function is None:
-            raise ConfigurationError(
-                f"policies.{self.id}",
-                "code named in TOML is not run; pass the function itself, or allow Python",
-                given=self.call,
-            )
-        builder.outside(self.says, *self._place())
-
-
-_BUILT_IN: tuple[type[_Policy], ...] = (
-    AllowListedNumbers,
-    RejectListedNumbers,
-    RejectSpoofedOrigin,
-    RejectNumberRanges,
-    LimitAttempts,
-    LimitFanOut,
-    ScoreText,
-    RejectListedLinks,
-    ScoreReputation,
-    LabelSuspected,
-    MatchExpression,
-    PythonPolicy,
-)
-
-
-def _kind_of(policy: type[BaseModel]) -> str:
-    [kind] = get_args(policy.model_fields["kind"].annotation)
-    return str(kind)
-
-
-@functools.cache
-def policy_kinds() -> dict[str, type[BaseModel]]:
-    """Return kind to class: the built-in ones in order, then those of installed packages by name.
-
-    Raise ConfigurationError where two share a kind or an installed one is not a policy.
-    """
-    kinds: dict[str, type[BaseModel]] = {_kind_of(policy): policy for policy in _BUILT_IN}
-    for entry in sorted(entry_points(group="interceptsim.policies"), key=lambda e: e.name):
-        policy = entry.load()
-        where = f"entry point {entry.name} = {entry.value}"
-        if not (
-            isinstance(policy, type) and issubclass(policy, BaseModel) and callable(getattr(policy, "compile", None))
-        ):
-            raise ConfigurationError(where, "wanted a pydantic model with kind, id, enabled and compile(builder)")
-        if entry.name in kinds:
-            raise ConfigurationError(where, f"the kind {entry.name!r} is registered twice")
-        kinds[entry.name] = policy
-    return kinds
-
-
-class _ByKind:
-    """Reads an entry by its `kind`; its JSON Schema offers every registered kind."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            cls._read, serialization=core_schema.plain_serializer_function_ser_schema(cls._write)
-        )
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, _schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        offered = (handler(policy.__pydantic_core_schema__) for policy in policy_kinds().values())
-        return {"oneOf": [handler.resolve_ref_schema(schema) for schema in offered]}
-
-    @staticmethod
-    def _read(given: Any) -> Any:
-        kinds = policy_kinds()
-        if isinstance(given, FilterPolicy):
-            return given
-        kind = given.get("kind") if isinstance(given, dict) else None
-        if not isinstance(kind, str) or kind not in kinds:
-            near = nearest_name(str(kind), kinds)
-            wanted = "wanted a table with the 'kind' of a policy" if kind is None else "no such policy"
-            hint = f"; did you mean {near!r}?" if near else ""
-            raise PydanticCustomError("policy_kind", "{text}", {"text": f"{wanted}: {kind!r}{hint}"})
-        return kinds[kind].model_validate(given)
-
-    @staticmethod
-    def _write(policy: FilterPolicy) -> Any:
-        if isinstance(policy, BaseModel):
-            return policy.model_dump(mode="json", exclude_none=True)
-        return {"kind": policy.kind, "id": policy.id, "enabled": policy.enabled}
-
-
-AnyPolicy = Annotated[Any, _ByKind]
-"""One entry of a chain, read by its `kind`."""
-
-
-def as_policies(policies: Iterable[Any]) -> list[FilterPolicy]:
-    """Return policies ready to compile: functions of a batch become `PythonPolicy`, all else stands as it is.
-
-    Raise ConfigurationError for what is neither.
-    """
-    found: list[FilterPolicy] = []
-    for policy in policies:
-        if isinstance(policy, FilterPolicy):
-            found.append(policy)
-        elif callable(policy):
-            found.append(PythonPolicy.of(policy))
-        else:
-            raise ConfigurationError(
-                "policies",
-                "wanted policies (kind, id, enabled, compile) or functions of a batch",
-                given=repr(policy)[:60],
-            )
-    return found

@@ -24,21 +24,20 @@ from interceptsim.attempts import (
     SCORE_ONE,
     AttemptBatch,
 )
+from interceptsim.filtering.outside import MatchExpression, PythonPolicy
 from interceptsim.filtering.policies import (
     AllowListedNumbers,
     LabelSuspected,
     LimitAttempts,
     LimitFanOut,
-    MatchExpression,
-    PythonPolicy,
     RejectListedLinks,
     RejectListedNumbers,
     RejectNumberRanges,
     RejectSpoofedOrigin,
     ScoreReputation,
     ScoreText,
-    as_policies,
 )
+from interceptsim.filtering.registry import as_policies
 from interceptsim.numbering import INTERNATIONAL
 from interceptsim.randomness import stream_id, threshold
 from interceptsim.units import DAY_US, HOUR_US, MINUTE_US

@@ -1,0 +1,179 @@
+"""How batches pass through the plan: numbers to slots, rows gathered into a working set, decisions put back.
+
+The rules themselves are in `kernels`. These loops serve traffic whose numbers are not known beforehand: batches of a
+user, and simulated lines that may present each other's numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from interceptsim.attempts import ALLOW, DELIVER, Rows
+from interceptsim.compiled import Column, Scalar, kernel
+from interceptsim.filtering.kernels import decide
+from interceptsim.randomness import mix64
+
+__all__ = ["decide_part", "find_slots", "gather", "is_sorted", "scatter", "touch"]
+
+
+@kernel
+def find_slots(table: Column, held: Scalar, rows: Rows, n: Scalar) -> int:
+    """Find or give each row's presented number its slot; return how many slots are taken then.
+
+    `table` (uint64, places x 2: number, slot + 1 or 0 where free) is open-addressed; its length is a power of two
+    and more than the slots needed. `held` slots are taken on entry. The first loop looks only where a number belongs,
+    without a branch, so that many places come from memory at once; the second settles the others.
+    """
+    a_number, slot, fresh = rows.a_number, rows.slot, rows.fresh
+    mask = np.uint64(table.shape[0] - 1)
+    for r in range(n):
+        number = a_number[r]
+        place = np.int64(mix64(number) & mask)
+        taken = np.int64(table[place, 1])
+        slot[r] = taken - 1 if table[place, 0] == number else np.int64(-1)
+        fresh[r] = 0
+    for r in range(n):
+        if slot[r] >= 0:
+            continue
+        number = a_number[r]
+        place = np.int64(mix64(number) & mask)
+        while table[place, 1] != np.uint64(0) and table[place, 0] != number:
+            place = np.int64(np.uint64(place + 1) & mask)
+        if table[place, 1] == np.uint64(0):
+            table[place, 0] = number
+            held += 1
+            table[place, 1] = held
+            fresh[r] = 1
+        slot[r] = np.int64(table[place, 1]) - 1
+    return held
+
+
+@kernel
+def touch(state: Column, rows: Rows, n: Scalar) -> Scalar:
+    """Read the first word of each row's state: it is then at hand when the rules come, many at once on the way."""
+    slot = rows.slot
+    total = np.int64(0)
+    for r in range(n):
+        total ^= state[slot[r], 0]
+    return total
+
+
+@kernel
+def gather(
+    source: Rows, reads: Scalar, order: Column, cursor: Scalar, stop: Scalar, part: Scalar, parts: Scalar, rows: Rows
+) -> tuple[Scalar, Scalar]:
+    """Copy rows of a batch, in `order` from `cursor` to `stop`, into a working set until it is full.
+
+    Only columns whose bit is set in `reads` are copied; `order` (int64) may be empty where the batch stands in
+    order. With `parts` above 1, only rows of numbers that fall to `part` are taken. `rows.line` becomes the row's
+    place in the batch. Return (rows filled, cursor).
+    """
+    room = rows.line.shape[0]
+    line, a_from = rows.line, source.a_number
+    n = 0
+    straight = np.int64(-1)  # where the rows begin in the batch, if they stand there one after another
+    if order.shape[0] == 0 and parts == 1:
+        straight = cursor
+        n = min(stop - cursor, room)
+        for r in range(n):
+            line[r] = cursor + r
+        cursor += n
+    else:
+        in_order = order.shape[0] == 0
+        while cursor < stop and n < room:
+            at = cursor if in_order else order[cursor]
+            line[n] = at  # and it stays only if the number falls to this part
+            n += np.int64((mix64(a_from[at]) >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)) == part
+            cursor += 1
+    _copy(source.a_number, rows.a_number, line, n, straight)
+    _copy(source.channel, rows.channel, line, n, straight)
+    _copy(source.entry, rows.entry, line, n, straight)
+    if reads & 1:
+        _copy(source.time_us, rows.time_us, line, n, straight)
+    if reads & 2:
+        _copy(source.b_number, rows.b_number, line, n, straight)
+    if reads & 4:
+        _copy(source.a_kind, rows.a_kind, line, n, straight)
+        _copy(source.roaming, rows.roaming, line, n, straight)
+    if reads & 8:
+        _copy(source.b_carrier, rows.b_carrier, line, n, straight)
+    if reads & 16:
+        _copy(source.text_score, rows.text_score, line, n, straight)
+    if reads & 32:
+        _copy(source.link, rows.link, line, n, straight)
+    if reads & 64:
+        _copy(source.a_incoming, rows.a_incoming, line, n, straight)
+    if reads & 128:
+        _copy(source.answered, rows.answered, line, n, straight)
+        _copy(source.duration_us, rows.duration_us, line, n, straight)
+    return n, cursor
+
+
+@kernel
+def _copy(source: Column, into: Column, line: Column, n: Scalar, straight: Scalar) -> None:
+    if straight >= 0:
+        into[:n] = source[straight : straight + n]
+    else:
+        for r in range(n):
+            into[r] = source[line[r]]
+
+
+@kernel
+def scatter(rows: Rows, n: Scalar, verdict: Column, reason: Column, matched: Column, score: Column) -> None:
+    """Put the decisions of a working set at their rows' places in the batch."""
+    line, code = rows.line, rows.code
+    for r in range(n):
+        at = line[r]
+        verdict[at] = DELIVER if code[r] == ALLOW else code[r]
+        reason[at] = rows.reason[r]
+        matched[at] = rows.matched[r]
+        score[at] = rows.score[r]
+
+
+@kernel
+def is_sorted(values: Column) -> bool:
+    """Tell whether a column never falls."""
+    for k in range(1, values.shape[0]):  # noqa: SIM110  a generator is not compiled
+        if values[k] < values[k - 1]:
+            return False
+    return True
+
+
+@kernel
+def decide_part(
+    source: Rows,
+    reads: Scalar,
+    order: Column,
+    cursor: Scalar,
+    stop: Scalar,
+    part: Scalar,
+    parts: Scalar,
+    rows: Rows,
+    ops: Column,
+    pool: Column,
+    table: Column,
+    held: Scalar,
+    state: Column,
+    keeps_state: Scalar,
+    verdict: Column,
+    reason: Column,
+    matched: Column,
+    score: Column,
+) -> tuple[Scalar, Scalar, Scalar]:
+    """Gather, decide and scatter a batch's rows from `cursor` to `stop`, a working set at a time.
+
+    Return (cursor, slots taken, a sum that keeps the compiler from leaving `touch` out). Where `keeps_state`, it
+    returns early when the index or the state might not have room for another working set.
+    """
+    room = rows.line.shape[0]
+    touched = np.int64(0)
+    while cursor < stop:
+        if keeps_state and (held + room > state.shape[0] or 2 * (held + room) > table.shape[0]):
+            break
+        n, cursor = gather(source, reads, order, cursor, stop, part, parts, rows)
+        if keeps_state:
+            held = find_slots(table, held, rows, n)
+            touched ^= touch(state, rows, n)
+        decide(ops, pool, rows, n, state)
+        scatter(rows, n, verdict, reason, matched, score)
+    return cursor, held, touched
