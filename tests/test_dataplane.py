@@ -12,7 +12,6 @@ from interceptsim.scenario import Scenario
 from interceptsim.units import DAY_US, HOUR_US
 from interceptsim.world import World
 
-
 CALLS_ALONE = {
     "period.warm_up": "0d",
     "policies.limit-attempts.enabled": False,
