@@ -370,7 +370,14 @@ def test_a_recorded_run_keeps_attempts_and_truth_too(here, record):
     assert result.stderr.startswith("recording about ")
     metrics = json.loads(result.stdout)["metrics"]
     assert [path.name for path in here.iterdir()] == ["kept"]
-    expected = {"daily.parquet", "decisions.parquet", "manifest.json", "summary.parquet", "truth.parquet"}
+    expected = {
+        "changes.parquet",
+        "daily.parquet",
+        "decisions.parquet",
+        "manifest.json",
+        "summary.parquet",
+        "truth.parquet",
+    }
     assert expected == {path.name for path in (here / "kept").iterdir()}
     opened = ics.open_run("kept")
     made = metrics["voice.made"] + metrics["sms.made"]
@@ -453,7 +460,7 @@ def test_every_command_has_help(command):
 
 
 def test_help_tells_the_default_scale():
-    assert "[default: 1:1000]" in answer("run", "--help")
+    assert "[default: 1:1000]" in " ".join(answer("run", "--help").split())
 
 
 def test_the_version_is_that_of_the_package():

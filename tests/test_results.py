@@ -253,7 +253,7 @@ def test_a_run_without_a_record_has_none(minimal):
 
 def test_a_kept_run_opens_as_it_was(found, kept):
     opened = open_run(kept)
-    for name in ("summary", "daily", "decisions", "truth"):
+    for name in ("summary", "daily", "decisions", "truth", "changes"):
         assert_frame_equal(getattr(opened, name), getattr(found, name))
     exact = ["scenario", "seed", "scale", "days", "slice_us", "threads", "engine", "attempts", "metrics", "targets"]
     for name in [*exact, "peak_rss_bytes", "digest"]:
@@ -262,14 +262,21 @@ def test_a_kept_run_opens_as_it_was(found, kept):
     assert opened.compile_s == pytest.approx(found.compile_s, abs=1e-4)
 
 
-def test_a_kept_run_is_five_files(kept):
-    files = ["daily.parquet", "decisions.parquet", "manifest.json", "summary.parquet", "truth.parquet"]
+def test_a_kept_run_is_six_files(kept):
+    files = [
+        "changes.parquet",
+        "daily.parquet",
+        "decisions.parquet",
+        "manifest.json",
+        "summary.parquet",
+        "truth.parquet",
+    ]
     assert sorted(path.name for path in kept.iterdir()) == files
     assert [path.name for path in kept.parent.iterdir()] == ["kept"]
 
 
 def test_a_run_without_a_record_is_kept_without_one(found, tmp_path):
-    folder = replace(found, decisions=None, truth=None).save(str(tmp_path / "deep" / "kept"))
+    folder = replace(found, decisions=None, truth=None, changes=None).save(str(tmp_path / "deep" / "kept"))
     assert sorted(path.name for path in folder.iterdir()) == ["daily.parquet", "manifest.json", "summary.parquet"]
     opened = open_run(str(folder))
     assert opened.decisions is None

@@ -111,6 +111,7 @@ def _load(name: str, settings: tuple[str, ...], policies: str | None) -> Scenari
 @click.option("--days", type=int, help="Count only so many days of the period.")
 @click.option("--threads", type=int, help="Threads; by default one a core.")
 @click.option("--slice", "slice_us", callback=_duration, help="Length of a slice; changes the speed alone.")
+@click.option("--engine", type=click.Choice(["columnar", "reference"]), default="columnar", show_default=True)
 @click.option("--policies", metavar="FILE", help="Take the policies of this TOML file instead.")
 @click.option("--allow-python", is_flag=True, help="Run Python functions that policies name.")
 @click.option("--set", "settings", metavar="PATH=VALUE", multiple=True, help="Change one value; may be repeated.")
@@ -124,6 +125,7 @@ def run(
     days: int | None,
     threads: int | None,
     slice_us: int | None,
+    engine: str,
     policies: str | None,
     allow_python: bool,
     settings: tuple[str, ...],
@@ -155,6 +157,7 @@ def run(
                 days=days,
                 threads=threads,
                 slice_us=slice_us,
+                engine=engine,  # type: ignore[arg-type]
                 record=record,  # type: ignore[arg-type]
                 record_folder=aside if record != "none" else None,
                 progress=progress,

@@ -2,7 +2,7 @@
 
 Both engines share it. It receives first complaints, lets police work on them, publishes lists, and posts
 listings through a `Port`. Its clock counts whole microseconds from the start of the run; what happens at one
-microsecond happens in the order (kind, position of the policy), never in the order of insertion.
+microsecond happens in the order (kind, rank), never in the order of insertion.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from interceptsim.filtering.policies import RejectListedNumbers
 from interceptsim.randomness import DELAY_CONSTANT, stream_id
 from interceptsim.response.police import COMPLAINT, delays_of, hand_over_times
+from interceptsim.results import Posting
 from interceptsim.scenario import Scenario
 
-__all__ = ["ControlPlane", "Port"]
+__all__ = ["PUBLICATION", "ControlPlane", "Port"]
 
 PUBLICATION = 1
-"""Kinds of control events, in the order in which they happen at one microsecond."""
+"""The first kind of events at one microsecond; SimPy's own go before, an engine's after."""
+
+_RANKS = 96  # bits of an event's rank within its kind
 
 
 class Port(Protocol):
@@ -53,11 +56,13 @@ class ControlPlane:
     """Police and feeds on a SimPy clock.
 
     `receive` takes complaints as the data plane finds them, `run_until` moves the clock. `handed_over` and
-    `listed` count numbers since `begin_counting`.
+    `listed` count numbers since `begin_counting`; `posted` is every posting, if `keep_posted` is set.
     """
 
-    def __init__(self, scenario: Scenario, key: NDArray[np.uint64], port: Port) -> None:
+    def __init__(self, scenario: Scenario, key: NDArray[np.uint64], port: Port, *, keep_posted: bool = False) -> None:
         self.env = simpy.Environment(initial_time=0)
+        self.posted: list[Posting] = []
+        self._keep_posted = keep_posted
         self._police = scenario.police
         self._key = key
         self._port = port
@@ -88,13 +93,12 @@ class ControlPlane:
         self.handed_over = 0
         self.listed = dict.fromkeys(self.listed, 0)
 
-    def _at(self, time_us: int, kind: int, position: int) -> simpy.Event:
-        """Return an event at a time whose rank among events of that microsecond is (kind, position)."""
+    def at(self, time_us: int, kind: int, rank: int = 0) -> simpy.Event:
+        """Return an event at a time, after those of that microsecond that are less by (kind, rank)."""
         event = self.env.event()
         event._ok, event._value = True, None  # noqa: SLF001  triggered, as SimPy's own Timeout is
-        self.env.schedule(
-            event, priority=simpy.events.EventPriority(kind << 20 | position), delay=time_us - self.env.now
-        )
+        priority = simpy.events.EventPriority(kind << _RANKS | rank)
+        self.env.schedule(event, priority=priority, delay=time_us - self.env.now)
         return event
 
     def _publish(self, desk: _Desk, position: int) -> Generator[simpy.Event, None, None]:
@@ -104,7 +108,7 @@ class ControlPlane:
         edition = 0
         while True:
             edition += 1
-            yield self._at(edition * policy.publish_every, PUBLICATION, position)
+            yield self.at(edition * policy.publish_every, PUBLICATION, position)
             now = int(self.env.now)
             ready = desk.known_us < now
             if not ready.any():
@@ -117,4 +121,6 @@ class ControlPlane:
             else:
                 from_us = now + delays_of(found, self._key, salt, *delay.law)
             self.listed[policy.id] += len(found)
+            if self._keep_posted:
+                self.posted.append(Posting(now, policy.id, found["line"], found["generation"], from_us))
             self._port.post_listing(policy.id, found["line"], found["generation"], from_us)

@@ -19,7 +19,7 @@ from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -140,6 +140,19 @@ def digest_of(metrics: dict[str, int], arrays: list[NDArray[np.int64]]) -> str:
     return hasher.hexdigest()
 
 
+class Posting(NamedTuple):
+    """Numbers (line, generation) listed for a policy at `time_us`, each effective from its `from_us`.
+
+    Times are us from the start of the run.
+    """
+
+    time_us: int
+    policy: str
+    line: NDArray[np.int64]
+    generation: NDArray[np.int64]
+    from_us: NDArray[np.int64]
+
+
 _RECORDED = (
     *("time_us", "channel", "a_number", "b_number", "a_kind", "entry", "b_carrier", "roaming", "content", "text_score"),
     *("link", "line", "ordinal", "code", "reason"),
@@ -160,12 +173,15 @@ class Recorder:
 
     def add(self, rows: Rows, n: int) -> None:
         """Take copies of the first `n` rows, those of kept lines only; called from several threads."""
-        if not self.counting or n == 0:
-            return
-        which: slice | NDArray[np.intp] = slice(n)
+        if self.counting and n > 0:
+            self.add_columns({name: getattr(rows, name)[:n] for name in _RECORDED})
+
+    def add_columns(self, columns: dict[str, NDArray[Any]]) -> None:
+        """Take copies of columns that bear the names of `Rows`; others than those recorded are passed over."""
+        which: slice | NDArray[np.intp] = slice(None)
         if self._keep is not None:
-            which = np.flatnonzero(self._keep[rows.line[:n]])
-        self._batches.append({name: getattr(rows, name)[which].copy() for name in _RECORDED})
+            which = np.flatnonzero(self._keep[columns["line"]])
+        self._batches.append({name: columns[name][which].copy() for name in _RECORDED})
 
     def end_day(self) -> None:
         """Put the day's attempts in the order (time, line, ordinal) and set them down."""
@@ -216,6 +232,8 @@ class RunResult:
                attempts counted at the run's scale, each standing for `weight` of the full-size world
     decisions  frame of recorded attempts, or None
     truth      frame (line_id, hub, campaign, fraud_type, weight) beside it, or None
+    changes    frame (time_us, policy, line_id, generation, a_number, from_us) of all that control posted, the
+               warm-up's too, beside it, or None; times are UTC microseconds
     metrics    the integer counts behind it all
     """
 
@@ -233,6 +251,7 @@ class RunResult:
     daily: pl.DataFrame
     decisions: pl.DataFrame | None
     truth: pl.DataFrame | None
+    changes: pl.DataFrame | None
     wall_s: float
     compile_s: float
     peak_rss_bytes: int
@@ -294,8 +313,9 @@ class RunResult:
         self.daily.write_parquet(aside / "daily.parquet")
         if self.decisions is not None and not (aside / "decisions.parquet").exists():
             self.decisions.write_parquet(aside / "decisions.parquet")
-        if self.truth is not None:
-            self.truth.write_parquet(aside / "truth.parquet")
+        for name, frame in (("truth", self.truth), ("changes", self.changes)):
+            if frame is not None:
+                frame.write_parquet(aside / f"{name}.parquet")
         (aside / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False), "utf-8")
 
 
@@ -332,7 +352,7 @@ def open_run(folder: str | Path) -> RunResult:
         manifest = json.loads((path / "manifest.json").read_text("utf-8"))
         frames = {
             name: pl.read_parquet(path / f"{name}.parquet") if (path / f"{name}.parquet").exists() else None
-            for name in ("summary", "daily", "decisions", "truth")
+            for name in ("summary", "daily", "decisions", "truth", "changes")
         }
         summary, daily = frames["summary"], frames["daily"]
         if summary is None or daily is None:
@@ -343,6 +363,7 @@ def open_run(folder: str | Path) -> RunResult:
             daily=daily,
             decisions=frames["decisions"],
             truth=frames["truth"],
+            changes=frames["changes"],
             targets=tuple(Target(**target) for target in manifest["targets"]),
             slice_us=round(manifest["slice_s"] * 1e6),
             **{

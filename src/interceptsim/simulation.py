@@ -13,24 +13,24 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from interceptsim.attempts import NOT_MADE
 from interceptsim.compiled import cores
 from interceptsim.control import ControlPlane
 from interceptsim.dataplane import BATCH_ROWS, DataPlane
 from interceptsim.errors import ConfigurationError
+from interceptsim.reference import ReferenceEngine
 from interceptsim.results import Recorder, RunResult, digest_of
 from interceptsim.scenario import MIN_SLICE_US, Scenario
 from interceptsim.traffic.population import FOLDS
 from interceptsim.units import DAY_US, YEAR_DAYS, format_duration
-from interceptsim.world import Accounts, World, column_of
+from interceptsim.world import Progress, Tally, World
 
 __all__ = ["Progress", "Record", "recorded_bytes", "run"]
 
@@ -38,8 +38,7 @@ Record = Literal["none", "sample", "all"]
 
 _ROW_BYTES = 48  # a recorded attempt in Parquet, as measured on china-2025
 
-Progress = Callable[[int, int, int], None]
-"""Called after each simulated day with days done, days in all, and attempts decided so far."""
+Engine = Literal["columnar", "reference"]
 
 
 def run(
@@ -51,6 +50,7 @@ def run(
     days: int | None = None,
     threads: int | None = None,
     slice_us: int | None = None,
+    engine: Engine = "columnar",
     record: Record = "none",
     progress: Progress | None = None,
     batch_rows: int = BATCH_ROWS,
@@ -61,8 +61,9 @@ def run(
     `policies`, where given, take the place of the scenario's: policies of any origin, or functions of a batch.
     `scale` N simulates one line and one subscriber in N; `days` counts only so many days of the period;
     `threads` defaults to the cores that are there. `slice_us` (default: the scenario's least posting delay)
-    and `batch_rows` change nothing but the speed. `record` keeps no attempt, those of every fiftieth line,
-    or all; with `record_folder` they are written there as they come.
+    and `batch_rows` change nothing but the speed. Nor does `engine`: "reference" is a plain SimPy program with a
+    process for every attempt, hundreds of times slower. `record` keeps no attempt, those of every fiftieth
+    line, or all; with `record_folder` they are written there as they come.
 
     Raise ConfigurationError for an argument out of range.
     """
@@ -76,6 +77,8 @@ def run(
     _check_range("scale", scale, 1, 1_000_000)
     _check_range("days", counted_days, 1, period.days)
     _check_range("threads", threads, 1, 64)
+    if engine not in get_args(Engine):
+        raise ConfigurationError("engine", "wanted 'columnar' or 'reference'", given=engine)
     longest = scenario.lookahead_us or DAY_US
     if not MIN_SLICE_US <= slice_us <= longest:
         wanted = f"{format_duration(MIN_SLICE_US)} to {format_duration(longest)}, the least delay of a list"
@@ -84,15 +87,49 @@ def run(
     started = time.perf_counter()
     world = World(scenario, seed, scale, counted_days)
     recorder = _recorder(record, world, record_folder)
+    if engine == "reference":
+        slice_us, threads = 0, 1
+        tally = ReferenceEngine(world, recorder).run(progress)
+    else:
+        tally = _in_columns(world, recorder, threads, slice_us, batch_rows, progress)
+    metrics = world.metrics(tally)
+    recorded = recorder.finish() if recorder else None
+    return RunResult(
+        scenario=scenario,
+        seed=seed,
+        scale=scale,
+        days=counted_days,
+        slice_us=slice_us,
+        threads=threads,
+        engine=engine,
+        attempts=tally.attempts,
+        metrics=metrics,
+        targets=world.targets(tally.totals),
+        summary=world.summary(tally.totals),
+        daily=world.daily_frame(tally.daily),
+        decisions=recorded if isinstance(recorded, pl.DataFrame) else None,
+        truth=pl.DataFrame(vars(world.population.truth())) if recorder else None,
+        changes=world.changes_frame(tally.posted) if recorder else None,
+        wall_s=time.perf_counter() - started,
+        compile_s=compile_s,
+        peak_rss_bytes=peak_rss_bytes(),
+        digest=digest_of(metrics, [tally.daily, tally.totals.folds, tally.totals.rules]),
+    )
+
+
+def _in_columns(
+    world: World, recorder: Recorder | None, threads: int, slice_us: int, batch_rows: int, progress: Progress | None
+) -> Tally:
+    """Advance the data plane and control slice by slice."""
+    warm_up, days = world.scenario.period.warm_up_days, world.days
     plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None)
-    control = ControlPlane(scenario, world.key, plane)
+    control = ControlPlane(world.scenario, world.key, plane, keep_posted=recorder is not None)
     by_day: list[NDArray[np.int64]] = []
-    warm_up = scenario.period.warm_up_days
     decided_before = 0
     try:
-        for day in range(warm_up + counted_days):
+        for day in range(warm_up + days):
             if day == warm_up:
-                decided_before = _made(plane.totals())
+                decided_before = plane.totals().made()
                 plane.begin_counting()
                 control.begin_counting()
                 if recorder:
@@ -106,35 +143,12 @@ def run(
                 if recorder:
                     recorder.end_day()
             if progress:
-                before = decided_before if day >= warm_up else 0
-                progress(day + 1, warm_up + counted_days, before + _made(plane.totals()))
+                progress(day + 1, warm_up + days, decided_before + plane.totals().made())
     finally:
         plane.close()
     totals = plane.totals()
-    daily = np.array(by_day, np.int64)
-    metrics = world.metrics(totals, control.handed_over, control.listed)
-    recorded = recorder.finish() if recorder else None
-    truth = pl.DataFrame(vars(world.population.truth())) if recorder else None
-    return RunResult(
-        scenario=scenario,
-        seed=seed,
-        scale=scale,
-        days=counted_days,
-        slice_us=slice_us,
-        threads=threads,
-        engine="columnar",
-        attempts=decided_before + _made(totals),
-        metrics=metrics,
-        targets=world.targets(totals),
-        summary=world.summary(totals),
-        daily=world.daily_frame(daily),
-        decisions=recorded if isinstance(recorded, pl.DataFrame) else None,
-        truth=truth,
-        wall_s=time.perf_counter() - started,
-        compile_s=compile_s,
-        peak_rss_bytes=peak_rss_bytes(),
-        digest=digest_of(metrics, [daily, totals.folds, totals.rules]),
-    )
+    made = decided_before + totals.made()
+    return Tally(totals, np.array(by_day), made, control.handed_over, control.listed, control.posted)
 
 
 def _check_range(name: str, given: int, low: int, high: int) -> None:
@@ -170,11 +184,6 @@ def _edges(from_us: int, slice_us: int) -> Iterator[int]:
     while edge < end:
         edge = min(edge + slice_us, end)
         yield edge
-
-
-def _made(accounts: Accounts) -> int:
-    """Return how many attempts were made."""
-    return int(accounts.folds.sum() - accounts.folds[:, :, column_of(0, NOT_MADE)].sum())
 
 
 def _recorder(record: Record, world: World, folder: Path | None) -> Recorder | None:

@@ -7,8 +7,9 @@ for the full-size world, targets and the daily frame.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -29,16 +30,26 @@ from interceptsim.errors import ConfigurationError
 from interceptsim.filtering.kernels import ALLOW_LISTED, OP_CODE
 from interceptsim.filtering.plan import FilterCore, compile_filter
 from interceptsim.randomness import root_key, threshold
-from interceptsim.results import Estimate, Replicates, Target
+from interceptsim.results import Estimate, Posting, Replicates, Target
 from interceptsim.scenario import CalibrationTarget, Scenario
+from interceptsim.traffic.kernels import numbers_of
 from interceptsim.traffic.population import FOLDS, Calendar, Population, build_population
 from interceptsim.units import DAY_US
 
-__all__ = ["SIMULATED_COLUMNS", "Accounts", "World", "column_of"]
+__all__ = ["SIMULATED_COLUMNS", "Accounts", "Progress", "Tally", "World", "column_of"]
 
 EPOCH = dt.date(1970, 1, 1)
 
 _STRATUM_LINES = 20
+
+_CHANGES = {
+    "time_us": pl.Int64,
+    "policy": pl.Utf8,
+    "line_id": pl.UInt32,
+    "generation": pl.Int64,
+    "a_number": pl.UInt64,
+    "from_us": pl.Int64,
+}
 
 SIMULATED_COLUMNS = (*(name for name in COLUMNS if name not in OPTIONAL_COLUMNS), "text_score", "link")
 """The visible columns of simulated attempts; records may have more."""
@@ -78,10 +89,33 @@ class Accounts:
             np.zeros((FOLDS, groups), np.int64),
         )
 
+    def made(self) -> int:
+        """Return how many attempts were made."""
+        return int(self.folds.sum() - self.folds[:, :, column_of(0, NOT_MADE)].sum())
+
     def clear(self) -> None:
         """Set every count to zero."""
         for counts in vars(self).values():
             counts.fill(0)
+
+
+Progress = Callable[[int, int, int], None]
+"""Called after each simulated day with days done, days in all, and attempts made so far."""
+
+
+class Tally(NamedTuple):
+    """What an engine found: accounts of the counted days, and what control did.
+
+    daily     int64 (days, cells, columns)
+    attempts  made, those of the warm-up included
+    """
+
+    totals: Accounts
+    daily: NDArray[np.int64]
+    attempts: int
+    handed_over: int
+    listed: dict[str, int]
+    posted: list[Posting]
 
 
 class World:
@@ -160,8 +194,9 @@ class World:
             columns[f"settled by {rule}"] = [column_of(k + 1, INTERCEPTED), column_of(k + 1, DELIVERED)]
         return {f"{name}.{metric}": chosen for metric, chosen in columns.items()}
 
-    def metrics(self, totals: Accounts, handed_over: int, listed: dict[str, int]) -> dict[str, int]:
+    def metrics(self, tally: Tally) -> dict[str, int]:
         """Return the integer counts of the run, at its scale."""
+        totals = tally.totals
         counts: dict[str, int] = {}
         for channel, name in enumerate(CHANNELS):
             there = self.channel == channel
@@ -173,8 +208,8 @@ class World:
                 counts[f"{name}.matched by {rule} alone"] = int(totals.rules[k, there, 1].sum())
             counts[f"{name}.numbers"] = int(totals.numbers[:, there].sum())
             counts[f"{name}.complaints"] = int(totals.complaints[:, there].sum())
-        counts["police.handed over"] = handed_over
-        counts |= {f"police.listed by {rule}": n for rule, n in listed.items()}
+        counts["police.handed over"] = tally.handed_over
+        counts |= {f"police.listed by {rule}": n for rule, n in tally.listed.items()}
         return counts
 
     def _lines(self, channel: int) -> NDArray[np.int64]:
@@ -282,6 +317,25 @@ class World:
                 "weight": population.weights[group],
             }
         )
+
+    def changes_frame(self, posted: list[Posting]) -> pl.DataFrame:
+        """Return all that control posted, by (time, policy, line)."""
+        lines, groups = self.population.lines, self.population.groups
+        frames = [
+            pl.DataFrame(
+                {
+                    "time_us": np.full(len(p.line), self.epoch_us + p.time_us),
+                    "policy": [p.policy] * len(p.line),
+                    "line_id": p.line.astype(np.uint32),
+                    "generation": p.generation,
+                    "a_number": numbers_of(lines, groups, p.line, p.generation),
+                    "from_us": self.epoch_us + p.from_us,
+                },
+                _CHANGES,
+            )
+            for p in posted
+        ]
+        return pl.concat([pl.DataFrame(schema=_CHANGES), *frames]).sort("time_us", "policy", "line_id", "generation")
 
 
 def _compiled(scenario: Scenario) -> FilterCore:

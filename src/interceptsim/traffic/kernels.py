@@ -38,6 +38,7 @@ __all__ = [
     "LINE",
     "NEVER",
     "generate",
+    "numbers_of",
     "start_lines",
 ]
 
@@ -73,6 +74,7 @@ GROUP = np.dtype(
         ("first_type", "i8"),  # the group's part of the table of fraud types
         ("last_type", "i8"),
         ("profile", "i8"),
+        ("tick", "i8"),  # attempts fall on its multiples, in microseconds
         ("channel", "u1"),
         ("entry", "u1"),
         ("own_kind", "u1"),  # kind of the numbers that the line owns
@@ -112,15 +114,21 @@ LINE = np.dtype(
 
 @kernel
 def _time_of(
-    operational: Scalar, hour: Scalar, profile: Scalar, reached: Column, weight: Column
+    operational: Scalar, hour: Scalar, profile: Scalar, tick: Scalar, reached: Column, weight: Column
 ) -> tuple[Scalar, Scalar]:
-    """Return (microsecond, hour) at which a profile has reached an operational time, NEVER past the run."""
+    """Return (microsecond, hour) at which a profile has reached an operational time, NEVER past the run.
+
+    The microsecond is rounded down to a whole multiple of `tick`, which divides an hour.
+    """
     last = reached.shape[1] - 1
     while hour < last and reached[profile, hour + 1] <= operational:
         hour += 1
     if hour == last:
         return NEVER, hour
-    return hour * HOUR_US + (operational - reached[profile, hour]) // weight[profile, hour], hour
+    time_us = hour * HOUR_US + (operational - reached[profile, hour]) // weight[profile, hour]
+    if tick > 1:
+        time_us -= time_us % tick
+    return time_us, hour
 
 
 @kernel
@@ -188,7 +196,19 @@ def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached
         line.dies_us = max(np.int64(life * unit(x3)), 1)
         line.ordinal = 0
         line.operational = np.int64(-log_of(unit(w3)) * line.gap)
-        line.next_us, line.hour = _time_of(line.operational, 0, group.profile, reached, weight)
+        line.next_us, line.hour = _time_of(line.operational, 0, group.profile, group.tick, reached, weight)
+
+
+@kernel
+def numbers_of(lines: Table, groups: Table, which: Column, generation: Column) -> Column:
+    """Return the numbers (uint64) that lines `which` own in given generations; their groups own what they present."""
+    out = np.empty(which.shape[0], np.uint64)
+    for k in range(which.shape[0]):
+        line = lines[which[k]]
+        group = groups[line.group]
+        serial = group.serial + np.int64(line.index) + generation[k] * group.serial_step
+        out[k] = own_number(serial, group.own_kind, group.country_code)
+    return out
 
 
 @kernel
@@ -271,7 +291,7 @@ def generate(
                 folds[line.fold, line.group, 0] += 1
             operational += np.int64(-log_of(unit(w0)) * line.gap)
             ordinal += 1
-            due, hour = _time_of(operational, hour, group.profile, reached, weight)
+            due, hour = _time_of(operational, hour, group.profile, group.tick, reached, weight)
         line.next_us = due
         line.operational = operational
         line.ordinal = ordinal

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from interceptsim.numbering import parse_number
-from interceptsim.units import DAY_US, Count, Delay, Ratio, Volume
+from interceptsim.units import DAY_US, HOUR_US, Count, Delay, Duration, Ratio, Volume, format_duration
 
 __all__ = ["ChannelVolume", "CliPolicy", "Hub", "LineGroup", "Profile", "TextScores", "Traffic"]
 
@@ -132,12 +132,23 @@ class ChannelVolume(_Part):
 
 
 class Traffic(_Part):
-    """All fraud traffic: latent volumes by channel, the groups of lines they come from, hours of activity."""
+    """All fraud traffic: latent volumes by channel, the groups of lines they come from, hours of activity.
+
+    Attempts fall on whole multiples of `tick`, which divides an hour: with a coarse one many happen at once.
+    """
 
     voice: ChannelVolume
     sms: ChannelVolume
+    tick: Duration = 1
     profiles: Annotated[tuple[Profile, ...], Field(min_length=1, max_length=64)]
     lines: Annotated[tuple[LineGroup, ...], Field(min_length=1, max_length=500)]
+
+    @field_validator("tick")
+    @classmethod
+    def _divides_an_hour(cls, tick: int) -> int:
+        if tick < 1 or HOUR_US % tick:
+            raise ValueError(f"wanted a part of an hour, such as 1us or 1s, not {format_duration(tick)}")
+        return tick
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

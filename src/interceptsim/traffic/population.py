@@ -176,6 +176,7 @@ def build_population(
             types.append((threshold(min(total, 1.0)), campaigns[hub.id, kind]))
         groups[g]["last_type"] = len(cells)
         volume = traffic.voice.latent if spec.channel == "voice" else traffic.sms.latent
+        groups[g]["tick"] = traffic.tick
         per_day[g] = volume * spec.share / YEAR_DAYS
     full_lines = per_day / np.array([spec.attempts_per_day for spec in names])
     kept = np.where(full_lines > 0, np.maximum(np.rint(full_lines / scale), 1), 0).astype(np.int64)

@@ -1,0 +1,410 @@
+"""The reference engine: the same scenario as a plain SimPy program, a process for every attempt.
+
+Read from top to bottom, it tells what is simulated. A line dials, and each attempt waits for its time. The
+line presents a number as long as that number lives; then it falls silent until it has another. The carriers'
+rules look at one attempt after the other. Some people complain, police work, lists are published, and a
+listing takes effect when the clock reaches it.
+
+It knows no slice, no batch, no threads and no table of lines, and it is thousands of times slower than the
+columnar engine, which must find the same verdict, reason and outcome for every attempt. Both share the draws,
+the numbers handed out by them, and the control plane; this one decides by `filtering.rowwise`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_right
+from collections.abc import Generator
+from typing import Any, Final
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from interceptsim.attempts import (
+    CHANNELS,
+    COLUMNS,
+    DELIVERED,
+    ENTRIES,
+    INTERCEPT,
+    INTERCEPTED,
+    NOT_MADE,
+    SCORE_ONE,
+)
+from interceptsim.control import PUBLICATION, ControlPlane
+from interceptsim.filtering.rowwise import Attempt, Judgement, RowFilter
+from interceptsim.numbering import neighbour_number, own_number, random_number, subscriber_number
+from interceptsim.randomness import (
+    DELAY_LOGNORMAL,
+    delay_us,
+    draw,
+    exp_of,
+    index_below,
+    log_of,
+    mix64,
+    normal_quantile,
+    stream_id,
+    threshold,
+    unit,
+)
+from interceptsim.response.police import COMPLAINT
+from interceptsim.results import Recorder
+from interceptsim.traffic.model import LineGroup, Profile
+from interceptsim.traffic.population import FOLDS
+from interceptsim.units import DAY_US, HOUR_US, Delay
+from interceptsim.world import Accounts, Progress, Tally, World, column_of
+
+__all__ = ["ReferenceEngine"]
+
+MIDNIGHT, LISTING, GOES, COMES, ATTEMPT = range(PUBLICATION + 1, PUBLICATION + 6)
+"""What happens at one microsecond, in this order, after control: listings hold, numbers go and come, people call."""
+
+Words = tuple[int, int, int, int]
+Process = Generator[simpy.Event, Any, None]
+
+
+class Hours:
+    """The hours of a profile: when a line that follows it has been active for so long."""
+
+    def __init__(self, profile: Profile, first_weekday: int, hours: int, tick_us: int) -> None:
+        self._tick_us = tick_us
+        self._weights = []
+        for hour in range(hours):
+            weekday = (first_weekday + hour // 24) % 7
+            self._weights.append(profile.hours[hour % 24] * profile.days[weekday])
+        self._reached = [0, *itertools.accumulate(weight * HOUR_US for weight in self._weights)]
+        self.week = sum(profile.hours) * sum(profile.days) * HOUR_US
+
+    def when(self, operational: int) -> int | None:
+        """Return when an operational time (weight of the hour x us) is reached, in us of the run; None past its end."""
+        hour = bisect_right(self._reached, operational) - 1
+        if hour == len(self._weights):
+            return None
+        time_us = hour * HOUR_US + (operational - self._reached[hour]) // self._weights[hour]
+        return time_us // self._tick_us * self._tick_us
+
+
+class Group:
+    """What the lines of one group have in common."""
+
+    def __init__(self, position: int, spec: LineGroup, hours: Hours, world: World) -> None:
+        record = world.population.groups[position]
+        self.position = position
+        self.spec = spec
+        self.hours = hours
+        self.channel = CHANNELS.index(spec.channel)
+        self.entry = ENTRIES.index(spec.entry)
+        self.own_kind, self.a_kind = int(record["own_kind"]), int(record["a_kind"])
+        self.presents = int(record["presents"])
+        self.serial, self.serial_step = int(record["serial"]), int(record["serial_step"])
+        self.hub = world.population.hubs[spec.hub]
+        cells = world.population.cells
+        self.cells = [cell for cell, (group, _) in enumerate(cells) if group == position]
+        self.campaigns = [int(world.population.types[cell, 1]) for cell in self.cells]
+        police = world.scenario.police
+        ratio = police.voice_complaint_ratio if spec.channel == "voice" else police.sms_complaint_ratio
+        self.complaint_bound = threshold(ratio)
+        self.attempts = stream_id(f"attempt/{spec.id}")
+        self.lines = stream_id(f"line/{spec.id}")
+        self.numbers = stream_id(f"number/{spec.id}")
+        self.complaints = stream_id(f"complaint/{spec.id}")
+        self.police = stream_id(f"police/{spec.id}")
+
+
+class Number:
+    """What a line presents while it lives, and the template it sends."""
+
+    def __init__(self, generation: int, digits: int, life_us: int, notice_us: int, resupply_us: int) -> None:
+        self.generation = generation
+        self.digits = digits
+        self.life_us = life_us
+        self.notice_us = notice_us
+        self.resupply_us = resupply_us
+        self.content = self.link = self.text = 0
+        self.was_presented = False
+        self.was_reported = False
+        self.dropped: simpy.Event
+
+
+class Line:
+    """A place to call from."""
+
+    def __init__(self, position: int, index: int, group: Group) -> None:
+        self.position = position
+        self.index = index
+        self.group = group
+        self.fold = position % FOLDS
+        self.cell = self.campaign = 0
+        self.gap = 0.0
+        self.numbers: list[Number] = []
+        self.number: Number | None = None
+
+
+class ReferenceEngine:
+    """Runs a world attempt by attempt, and counts as the columnar engine does.
+
+    `control` makes the control plane: anything that is called and acts as `ControlPlane`.
+    """
+
+    def __init__(
+        self, world: World, recorder: Recorder | None = None, control: type[ControlPlane] = ControlPlane
+    ) -> None:
+        scenario, period = world.scenario, world.scenario.period
+        self._world = world
+        self._key = world.key
+        self._recorder = recorder
+        self._control = control(scenario, world.key, self, keep_posted=recorder is not None)
+        self._at: Final = self._control.at
+        self._env = self._control.env
+        self._filter = RowFilter(scenario.policies, carriers=tuple(c.id for c in scenario.population.carriers))
+        self._carriers = world.carriers().tolist()
+        self._subscribers = max(scenario.population.subscribers // world.scale, 1)
+        self._first_day = period.warm_up_days
+        self._days = period.warm_up_days + world.days
+        population = world.population
+        self._accounts = Accounts.empty(len(population.cells), len(population.groups), len(world.core.rules))
+        self._daily = np.zeros((world.days, *self._accounts.daily.shape), np.int64)
+        self._attempts = 0
+        self._written: list[tuple[Attempt, Judgement, int, int]] = []
+        self._lines: list[Line] = []
+        hours = {
+            profile.id: Hours(profile, world.first_day.weekday(), self._days * 24, scenario.traffic.tick)
+            for profile in scenario.traffic.profiles
+        }
+        for position, spec in enumerate(population.names):
+            group = Group(position, spec, hours[spec.profile], world)
+            for index in range(int(population.kept_lines[position])):
+                self._lines.append(Line(len(self._lines), index, group))
+
+    def run(self, progress: Progress | None = None) -> Tally:
+        """Let the whole run happen and return what was counted."""
+        self._env.process(self._midnights(progress))
+        for line in self._lines:
+            self._env.process(self._dial(line))
+            self._env.process(self._present(line))
+        self._control.run_until(self._days * DAY_US)
+        control = self._control
+        return Tally(self._accounts, self._daily, self._attempts, control.handed_over, control.listed, control.posted)
+
+    def _draw(self, stream: int, line: int, ordinal: int) -> Words:
+        words: Words = draw(self._key[0], self._key[1], stream, line, ordinal)
+        return words
+
+    # What a line does.
+
+    def _dial(self, line: Line) -> Process:
+        """Let a line make its attempts, one after the other."""
+        group, spec = line.group, line.group.spec
+        rate, _, kind, first = self._draw(group.lines, line.index, 0)
+        sigma = spec.rate_sigma
+        factor = exp_of(sigma * normal_quantile(unit(rate)) - sigma * sigma / 2.0) if sigma > 0 else 1.0
+        line.gap = group.hours.week / (7.0 * spec.attempts_per_day) / factor
+        self._take_part(line, kind)
+        operational = int(-log_of(unit(first)) * line.gap)
+        for ordinal in itertools.count():
+            due_us = group.hours.when(operational)
+            if due_us is None:
+                return
+            words = self._draw(group.attempts, line.index, ordinal)
+            yield self._env.process(self._attempt(line, ordinal, due_us, words))
+            operational += int(-log_of(unit(words[0])) * line.gap)
+
+    def _take_part(self, line: Line, word: int) -> None:
+        """Give a line its fraud type, and so its campaign, by the shares of its hub."""
+        group, total = line.group, 0.0
+        line.cell, line.campaign = group.cells[-1], group.campaigns[-1]
+        for cell, campaign, share in zip(group.cells, group.campaigns, group.hub.fraud_types.values(), strict=True):
+            total += share
+            if word < threshold(min(total, 1.0)):
+                line.cell, line.campaign = cell, campaign
+                return
+
+    def _present(self, line: Line) -> Process:
+        """Let a line have numbers, one after the other; the first is met in the middle of its life."""
+        number = self._new_number(line)
+        number.life_us = self._life_that_is_left(line, number)
+        while True:
+            line.number = number
+            number.dropped = self._env.event()
+            yield self._at(self._now + number.life_us, GOES, line.position) | number.dropped
+            line.number = None
+            yield self._at(self._now + number.resupply_us, COMES, line.position)
+            number = self._new_number(line)
+
+    def _new_number(self, line: Line) -> Number:
+        group, spec, generation = line.group, line.group.spec, len(line.numbers)
+        life, resupply, notice, pick = self._draw(group.numbers, line.index, generation)
+        serial = group.serial + line.index + generation * group.serial_step
+        number = Number(
+            generation,
+            group.presents if spec.cli == "fixed" else int(own_number(serial, group.own_kind, group.hub.country_code)),
+            max(_delay(spec.number_life, life), 1),
+            _delay(spec.notice, notice),
+            _delay(spec.resupply, resupply),
+        )
+        if spec.text is not None:
+            template = pick * spec.text.templates >> 32
+            name, score, carries, link = self._draw(stream_id("template"), line.campaign, template)
+            number.content = name | 1
+            number.link = link | 1 if carries < threshold(spec.text.link_ratio) else 0
+            score_mean = spec.text.mean + spec.text.deviation * normal_quantile(unit(score))
+            number.text = int(score_mean * SCORE_ONE)
+        line.numbers.append(number)
+        return number
+
+    def _life_that_is_left(self, line: Line, number: Number) -> int:
+        """Return how long a number still lives when it is met at a random moment.
+
+        Longer lives are met more often, in proportion to their length; a uniform part is over. The length-biased
+        lognormal has its median times e**(sigma**2), the length-biased exponential is a sum of two.
+        """
+        _, _, length, part = self._draw(line.group.lines, line.index, 1)
+        kind, minimum, scale, sigma = line.group.spec.number_life.law
+        life = number.life_us
+        if kind == DELAY_LOGNORMAL:
+            life = delay_us(length, kind, minimum, scale * exp_of(sigma * sigma), sigma)
+        elif scale > 0:
+            life += int(-log_of(unit(length)) * scale)
+        return max(int(life * unit(part)), 1)
+
+    # What becomes of an attempt.
+
+    def _attempt(self, line: Line, ordinal: int, due_us: int, words: Words) -> Process:
+        """Make one attempt, if the line has a number then; let the rules decide it, and somebody complain."""
+        yield self._at(due_us, ATTEMPT, line.position << 64 | ordinal)
+        number = line.number
+        if number is None:
+            self._count(line, 0, NOT_MADE)
+            return
+        attempt = self._visible(line, number, ordinal, words)
+        judgement = self._filter.decide(attempt)
+        outcome = INTERCEPTED if judgement.verdict == INTERCEPT else DELIVERED
+        self._attempts += 1
+        self._count(line, judgement.reason, outcome)
+        self._count_rules(line, judgement.matched)
+        if self._recorder and self._counts:
+            self._written.append((attempt, judgement, line.position, ordinal))
+        if line.group.spec.cli == "own":
+            self._notice(line, number, ordinal, outcome)
+
+    def _visible(self, line: Line, number: Number, ordinal: int, words: Words) -> Attempt:
+        """Return what the rules may see of an attempt."""
+        group = line.group
+        b_number = int(subscriber_number(index_below(words[1], words[2], self._subscribers), self._world.scale))
+        a_number = number.digits
+        if group.spec.cli == "random":
+            serial = (group.serial + line.index) * group.serial_step + ordinal % group.serial_step
+            a_number = int(random_number(serial))
+        elif group.spec.cli == "neighbour":
+            a_number = int(neighbour_number(b_number, words[3]))
+        text = 0
+        if group.spec.text is not None:
+            most = round(group.spec.text.jitter * SCORE_ONE)
+            text = number.text + (words[3] * (2 * most + 1) >> 32) - most
+        return Attempt(
+            time_us=self._world.epoch_us + self._now,
+            channel=group.channel,
+            a_number=a_number,
+            b_number=b_number,
+            a_kind=group.a_kind,
+            entry=group.entry,
+            b_carrier=self._carriers[mix64(b_number) >> 56],
+            roaming=group.spec.roaming,
+            content=number.content,
+            text_score=text,
+            link=number.link,
+        )
+
+    def _notice(self, line: Line, number: Number, ordinal: int, outcome: int) -> None:
+        """Count a number at its first attempt; tell police of the first complaint about it."""
+        group = line.group
+        if not number.was_presented:
+            number.was_presented = True
+            self._accounts.numbers[line.fold, group.position] += self._counts
+        if outcome != DELIVERED or number.was_reported:
+            return
+        word, _, _, _ = self._draw(group.complaints, line.index, ordinal)
+        if word < group.complaint_bound:
+            number.was_reported = True
+            self._accounts.complaints[line.fold, group.position] += self._counts
+            told = (self._now, line.position, number.generation, group.police, line.index)
+            self._control.receive(np.array([told], COMPLAINT))
+
+    # What control does to the lines.
+
+    def post_listing(
+        self, policy_id: str, line: NDArray[np.int64], generation: NDArray[np.int64], from_us: NDArray[np.int64]
+    ) -> None:
+        """List numbers for a rule from given times on, in us from the start of the run."""
+        for which, nth, time_us in zip(line.tolist(), generation.tolist(), from_us.tolist(), strict=True):
+            self._env.process(self._list(policy_id, self._lines[which], nth, time_us))
+
+    def _list(self, policy_id: str, line: Line, generation: int, from_us: int) -> Process:
+        """Put a number on a list when the time has come; its line gives it up when it notices."""
+        number = line.numbers[generation]
+        yield self._at(from_us, LISTING, line.position)
+        self._filter.listed_from[policy_id][number.digits] = self._world.epoch_us + from_us
+        yield self._at(from_us + number.notice_us, GOES, line.position)
+        if line.number is number and not number.dropped.triggered:
+            number.dropped.succeed()
+
+    # What is counted.
+
+    @property
+    def _now(self) -> int:
+        return int(self._env.now)
+
+    @property
+    def _day(self) -> int:
+        return self._now // DAY_US - self._first_day
+
+    @property
+    def _counts(self) -> bool:
+        """Whether the warm-up is over."""
+        return self._day >= 0
+
+    def _count(self, line: Line, reason: int, outcome: int) -> None:
+        if self._counts:
+            column = column_of(reason, outcome)
+            self._daily[self._day, line.cell, column] += 1
+            self._accounts.folds[line.fold, line.group.position, column] += 1
+
+    def _count_rules(self, line: Line, matched: int) -> None:
+        """Count the rules that matched an attempt, and the one that did so alone."""
+        rules = [rule for rule in range(matched.bit_length()) if matched >> rule & 1]
+        for rule in rules:
+            self._accounts.rules[rule, line.group.position, 0] += self._counts
+            self._accounts.rules[rule, line.group.position, 1] += self._counts and len(rules) == 1
+
+    def _midnights(self, progress: Progress | None) -> Process:
+        """Begin to count after the warm-up, set down each day's attempts, tell how far it is."""
+        for day in range(self._days + 1):
+            yield self._at(day * DAY_US, MIDNIGHT)
+            if day == self._first_day:
+                self._control.begin_counting()
+            self._set_down()
+            if progress and day:
+                progress(day, self._days, self._attempts)
+
+    def _set_down(self) -> None:
+        """Hand the attempts written up since the last midnight to the recorder."""
+        if self._recorder and self._written:
+            attempts, judgements, lines, ordinals = zip(*self._written, strict=True)
+            self._recorder.add_columns(
+                {
+                    **{
+                        name: np.array(values, COLUMNS[name])
+                        for name, values in zip(Attempt._fields, zip(*attempts, strict=True), strict=True)
+                    },
+                    "line": np.array(lines, np.int64),
+                    "ordinal": np.array(ordinals, np.int64),
+                    "code": np.array([j.verdict for j in judgements], np.uint8),
+                    "reason": np.array([j.reason for j in judgements], np.uint16),
+                }
+            )
+            self._recorder.end_day()
+            self._written.clear()
+
+
+def _delay(delay: Delay, word: int) -> int:
+    return int(delay_us(word, *delay.law))

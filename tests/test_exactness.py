@@ -1,0 +1,406 @@
+"""Both engines find the same for every attempt: random scenarios, a stress of ties, and faults put in on purpose."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections import Counter
+from random import Random
+from typing import Any
+
+import polars as pl
+import pytest
+import simpy
+
+from interceptsim import reference, simulation
+from interceptsim.control import ControlPlane
+from interceptsim.dataplane import DataPlane
+from interceptsim.randomness import draw, stream_id
+from interceptsim.reference import ReferenceEngine
+from interceptsim.results import Posting, Recorder, RunResult
+from interceptsim.scenario import Scenario
+from interceptsim.simulation import run
+from interceptsim.units import DAY_US, Delay
+from interceptsim.world import World
+
+MINUTE, HOUR = 60_000_000, 3_600_000_000
+SCENARIOS, TIES = 220, 40
+
+
+def us(time: int) -> str:
+    return f"{time}us"
+
+
+def delay(r: Random, least: int, most: int) -> dict[str, str]:
+    """A constant, exponential or lognormal delay whose least is `least`, beyond it by about `most`."""
+    minimum, about = us(least), us(r.randrange(1, most + 1))
+    return r.choice(
+        [
+            {"minimum": minimum},
+            {"minimum": minimum, "mean": about},
+            {"minimum": minimum, "median": about, "sigma": r.choice([0.3, 1.2])},  # type: ignore[dict-item]
+        ]
+    )
+
+
+def line_group(r: Random, n: int, channel: str, share: float) -> dict[str, Any]:
+    entry = r.choice(["international-gateway", "domestic-interconnect", "mobile-access"])
+    cli = r.choice(["own", "own", "own", "random", "fixed", "neighbour"])
+    if channel == "sms" and r.random() < 0.3:
+        entry, cli = "a2p-account", "own"
+    group: dict[str, Any] = {
+        "id": f"g{n}",
+        "hub": r.choice("hk"),
+        "channel": channel,
+        "entry": entry,
+        "cli": cli,
+        "roaming": r.random() < 0.2,
+        "share": share,
+        "profile": r.choice(["even", "office"]),
+        "attempts_per_day": r.choice([15, 60, 300]),
+        "rate_sigma": r.choice([0.0, 0.8]),
+        "number_life": r.choice([{"mean": "1h"}, {"median": "3h", "sigma": 1.0}, {"minimum": "1h"}, {"mean": "400d"}]),
+        "notice": delay(r, r.choice([0, 0, MINUTE]), r.choice([1, HOUR, DAY_US])),
+        "resupply": delay(r, r.choice([0, 0, MINUTE]), r.choice([1, HOUR])),
+    }
+    if cli == "fixed":
+        group["presents"] = r.choice(["95588", "+8613000000000"])
+    if channel == "sms":
+        group["text"] = {"mean": 0.5, "deviation": 0.3, "jitter": 0.1, "templates": 3, "link_ratio": 0.5}
+    return group
+
+
+def chain(r: Random) -> list[dict[str, Any]]:
+    least = r.choice([MINUTE, 7 * MINUTE, HOUR])
+    window = r.choice(["fixed", "leaky-bucket"])
+    bounds = lambda: {"warn": r.randrange(1, 6), "critical": r.randrange(2, 12)}  # noqa: E731
+    spread = {"per": r.choice(["hour", "day"]), "sketch_bits": r.choice([64, 512])}
+    rules: list[dict[str, Any]] = [
+        {"kind": "allow-listed-numbers", "numbers": ["95588"]},
+        {
+            "kind": "reject-listed-numbers",
+            "delay": delay(r, least, r.choice([1, HOUR])),
+            "publish_every": us(r.choice([MINUTE, 10 * MINUTE, HOUR])),
+            "carriers": r.choice([[], ["a"]]),
+            "adoption_ratio": r.choice([1.0, 0.6]),
+            **({"expires_after": "3h"} if r.random() < 0.3 else {}),
+        },
+        {"kind": "reject-listed-numbers", "id": "second", "delay": delay(r, least, 1), "action": "label"},
+        {"kind": "reject-spoofed-origin"},
+        {"kind": "reject-number-ranges", "intercept": ["+95", "1"], "spare": ["+951", "106"]},
+        {"kind": "limit-attempts", "window": window, "per_minute": bounds(), "per_hour": bounds()},
+        {"kind": "limit-attempts", "id": "daily", "per_day": {"warn": 5, "critical": 40}, "action": "observe"},
+        {"kind": "limit-fan-out", "distinct": {"warn": 3, "critical": 20}, **spread},
+        {"kind": "score-text", "threshold": 0.7, "label_from": 0.4},
+        {"kind": "reject-listed-links", "links": ["a.example"]},
+    ]
+    kept = [rule for rule in rules if r.random() < 0.6]
+    r.shuffle(kept)
+    ids = [rule.get("id", rule["kind"]) for rule in kept]
+    if ids and r.random() < 0.5:
+        kept.append({"kind": "score-reputation", "weights": dict.fromkeys(ids[:3], 0.4), "threshold": 0.5})
+        kept.append({"kind": "label-suspected", "when": ids[:2], "at_least": 1})
+    return kept
+
+
+def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
+    """A random small scenario; with `ties` attempts fall on whole minutes and most delays are constant."""
+    r = Random(f"{seed}/{ties}")
+    start = dt.date(2025, 1, 1) + dt.timedelta(days=r.randrange(300))
+    lines = []
+    for channel in ("voice", "sms"):
+        shares = [0.5, 0.3, 0.2] if r.random() < 0.5 else [1.0]
+        lines += [line_group(r, len(lines) + n, channel, share) for n, share in enumerate(shares)]
+    policies = chain(r)
+    police_delay = delay(r, r.choice([0, MINUTE, HOUR]), r.choice([1, HOUR]))
+    if ties:
+        for group in lines:
+            group |= {"notice": r.choice(["0s", "1min"]), "resupply": r.choice(["0s", "1min"]), "profile": "even"}
+            group["number_life"] = r.choice([{"minimum": "1h"}, {"mean": "30d"}])
+        for rule in policies:
+            if rule["kind"] == "reject-listed-numbers":
+                rule |= {"delay": r.choice(["1min", "2min"]), "publish_every": "1min"}
+        police_delay = {"minimum": r.choice(["0s", "1min"])}
+    return Scenario.model_validate(
+        {
+            "name": f"random-{seed}",
+            "title": "a random scenario",
+            "period": {
+                "start": start,
+                "end": start + dt.timedelta(days=r.randrange(2)),
+                "warm_up": r.choice(["0d", "1d"]),
+            },
+            "population": {
+                "subscribers": r.choice([1000, 10_000_000]),
+                "carriers": [{"id": "a", "share": 0.7}, {"id": "b", "share": 0.3}],
+            },
+            "hubs": [
+                {"id": "h", "place": "h", "country_code": 95, "fraud_types": {"one": 0.7, "two": 0.3}},
+                {"id": "k", "place": "k", "country_code": 1, "fraud_types": {"one": 1.0}},
+            ],
+            "police": {
+                "voice_complaint_ratio": r.choice([0.02, 0.2, 1.0]),
+                "sms_complaint_ratio": r.choice([0.02, 0.2, 1.0]),
+                "delay": police_delay,
+            },
+            "policies": policies,
+            "traffic": {
+                "voice": {"latent": f"{r.choice([200, 900])}/day"},
+                "sms": {"latent": f"{r.choice([200, 900])}/day"},
+                "tick": "1min" if ties else r.choice(["1us", "1us", "1s"]),
+                "profiles": [
+                    {"id": "even", "hours": [1] * 24},
+                    {"id": "office", "hours": [0] * 9 + [3] * 9 + [1] * 6, "days": [2, 2, 2, 2, 2, 1, 0]},
+                ],
+                "lines": lines,
+            },
+        }
+    )
+
+
+def differences(left: RunResult, right: RunResult) -> list[str]:
+    """Tell in what two runs differ: rows decided, changes posted, or integers counted."""
+    found = []
+    for name in ("decisions", "changes"):
+        a, b = getattr(left, name), getattr(right, name)
+        if (a is None) != (b is None) or (a is not None and not a.equals(b)):
+            found.append(name)
+    return [*found, *(["digest"] if left.digest != right.digest else [])]
+
+
+def options_of(scenario: Scenario, seed: int) -> dict[str, Any]:
+    """Random options that may change nothing: slice, threads, size of the batches."""
+    r = Random(seed)
+    longest = scenario.lookahead_us or DAY_US
+    return {
+        "slice_us": r.choice([longest, MINUTE, r.randrange(MINUTE, longest + 1)]),
+        "threads": r.choice([1, 2]),
+        "batch_rows": r.choice([1, 7, 64, 4096]),
+    }
+
+
+@functools.cache
+def both(seed: int, *, ties: bool = False) -> tuple[Scenario, RunResult, RunResult]:
+    scenario = scenario_of(seed, ties=ties)
+    scale = Random(seed).choice([1, 1, 3])
+    slow = run(scenario, seed=seed, scale=scale, engine="reference", record="all")
+    fast = run(scenario, seed=seed, scale=scale, record="all", **options_of(scenario, seed))
+    return scenario, slow, fast
+
+
+def seeds(n: int, quick: int) -> list[Any]:
+    return [seed if seed < quick else pytest.param(seed, marks=pytest.mark.slow) for seed in range(n)]
+
+
+@pytest.mark.parametrize("seed", seeds(SCENARIOS, 60))
+def test_both_engines_find_the_same_for_every_attempt(seed: int) -> None:
+    _, slow, fast = both(seed)
+    assert differences(slow, fast) == []
+
+
+@pytest.mark.parametrize("seed", seeds(TIES, 15))
+def test_both_engines_agree_where_much_happens_at_one_microsecond(seed: int) -> None:
+    scenario, slow, fast = both(seed, ties=True)
+    assert differences(slow, fast) == []
+    again = run(scenario, seed=seed, scale=slow.scale, record="all", slice_us=MINUTE, batch_rows=3)
+    assert differences(fast, again) == []
+
+
+def test_the_random_scenarios_pass_through_what_may_go_wrong() -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(60):
+        scenario, _, fast = both(seed)
+        assert fast.decisions is not None
+        assert fast.changes is not None
+        posted = {policy.id for policy in scenario.lists}
+        settled = set(fast.decisions.filter(verdict="intercept")["reason"].unique())
+        seen["a posted listing intercepts"] += bool(settled & posted)
+        seen["another rule intercepts"] += bool(settled - posted)
+        seen["something is labelled"] += "label" in fast.decisions["verdict"].unique()
+        seen["attempts are not made"] += fast.metrics["voice.not made"] > 0
+        seen["a number is listed twice"] += fast.changes.select("line_id", "generation").is_duplicated().any()
+        cuts = fast.changes["from_us"] // fast.slice_us
+        again = pl.DataFrame({"line": fast.changes["line_id"], "slice": cuts}).is_duplicated().any()
+        seen["a line changes twice in a slice"] += again
+        seen["unlike lines present one number"] += (
+            fast.decisions.group_by("a_number").agg(n=pl.col("line_id").n_unique())["n"] > 1
+        ).any()
+    rare = {what: n for what, n in seen.items() if n < 5}
+    assert rare == {}
+
+
+# A control plane of its own.
+
+
+class NaiveControl:
+    """The control plane once more, as simply as can be: a process for each number complained of and each list."""
+
+    def __init__(self, scenario: Scenario, key: Any, port: Any, *, keep_posted: bool) -> None:
+        assert keep_posted
+        self.env = simpy.Environment()
+        self.handed_over = 0
+        self.listed = {policy.id: 0 for policy in scenario.lists}
+        self.posted: list[Posting] = []
+        self._scenario, self._key, self._port = scenario, key, port
+
+    def at(self, time_us: int, kind: int, rank: int = 0) -> simpy.Event:
+        event = self.env.event()
+        event._ok, event._value = True, None
+        self.env.schedule(event, priority=(kind << 96) + rank, delay=time_us - self.env.now)  # type: ignore[arg-type]
+        return event
+
+    def run_until(self, edge_us: int) -> None:
+        while self.env.peek() <= edge_us:
+            self.env.step()
+
+    def begin_counting(self) -> None:
+        self.handed_over = 0
+        self.listed = dict.fromkeys(self.listed, 0)
+
+    def receive(self, complaints: Any) -> None:
+        for complaint in complaints:
+            self.handed_over += 1
+            known = int(complaint["time_us"]) + self._drawn(self._scenario.police.delay, complaint, 0)
+            for policy in self._scenario.lists:
+                self.env.process(self._publish(policy, complaint, known))
+
+    def _drawn(self, of: Delay, complaint: Any, salt: int) -> int:
+        word = draw(*self._key, int(complaint["stream"]) ^ salt, int(complaint["index"]), int(complaint["generation"]))
+        return reference._delay(of, word[0])
+
+    def _publish(self, policy: Any, complaint: Any, known: int) -> Any:
+        yield self.at((known // policy.publish_every + 1) * policy.publish_every, 1)
+        now = int(self.env.now)
+        from_us = now + self._drawn(policy.delay, complaint, stream_id(f"delay/{policy.id}"))
+        one = [complaint[["line", "generation"]].tolist()]
+        line, generation = (pl.Series([row[k] for row in one]).to_numpy() for k in (0, 1))
+        self.listed[policy.id] += 1
+        self.posted.append(Posting(now, policy.id, line, generation, pl.Series([from_us]).to_numpy()))
+        self._port.post_listing(policy.id, line, generation, pl.Series([from_us]).to_numpy())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_naive_control_plane_gives_the_same_run(seed: int) -> None:
+    scenario = lively(seed)
+    fast = run(scenario, seed=seed, scale=1, record="all")
+    world = World(scenario, seed, 1, scenario.period.days)
+    recorder = Recorder(world.core.rules, None, None)
+    tally = ReferenceEngine(world, recorder, NaiveControl).run()  # type: ignore[arg-type]
+    assert fast.changes is not None
+    assert fast.changes.height > 10
+    assert world.changes_frame(tally.posted).equals(fast.changes)
+    assert world.metrics(tally) == fast.metrics
+    decided = recorder.finish()
+    assert isinstance(decided, pl.DataFrame)
+    assert decided.equals(fast.decisions)
+
+
+def lively(seed: int, *, ties: bool = False) -> Scenario:
+    """A scenario in which lists, limits, shared and replaced numbers all matter."""
+
+    def calls(name: str, share: float, **changes: Any) -> dict[str, Any]:
+        same = {"hub": "h", "channel": "voice", "entry": "mobile-access", "profile": "even", "attempts_per_day": 300}
+        life = {"number_life": {"mean": "10d"}, "notice": "30min", "resupply": "1h"}
+        return {"id": name, "share": share, **same, **life, **changes}
+
+    text = {"mean": 0.5, "deviation": 0.3, "jitter": 0.1}
+    plain = scenario_of(seed, ties=ties).as_dict()
+    plain["period"] |= {"end": plain["period"]["start"], "warm_up": "0d"}
+    plain["policies"] = [
+        {"kind": "reject-listed-numbers", "delay": "10min", "publish_every": "10min"},
+        {"kind": "limit-attempts", "per_minute": {"critical": 2}, "per_day": {"warn": 60, "critical": 120}},
+        {"kind": "score-text", "threshold": 0.6},
+    ]
+    plain["traffic"] |= {
+        "voice": {"latent": "1800/day"},
+        "sms": {"latent": "600/day"},
+        "lines": [
+            calls("own", 0.5),
+            calls("a", 0.25, cli="fixed", presents="95588"),
+            calls("b", 0.25, cli="fixed", presents="95588"),
+            calls("sms", 1.0, channel="sms", text=text),
+        ],
+    }
+    police = {"voice_complaint_ratio": 0.1, "sms_complaint_ratio": 0.1, "delay": "10min"}
+    return Scenario.model_validate({**plain, "police": police})
+
+
+# Faults put in on purpose: each must show.
+
+
+def found_faulty() -> bool:
+    """Whether any of a few scenarios differs between the engines as they now are."""
+    for seed in range(3):
+        for scenario in (lively(seed), lively(seed, ties=True)):
+            slow = run(scenario, seed=seed, scale=1, engine="reference", record="all")
+            fast = run(scenario, seed=seed, scale=1, record="all", threads=1)
+            if differences(slow, fast):
+                return True
+    return False
+
+
+def test_without_a_fault_the_engines_agree() -> None:
+    assert not found_faulty()
+
+
+def test_an_effective_time_shifted_by_a_microsecond_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    post = DataPlane.post_listing
+    monkeypatch.setattr(DataPlane, "post_listing", lambda self, *a: post(self, *a[:3], a[3] + 1))
+    assert found_faulty()
+
+
+def test_a_counter_that_misses_one_update_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    decide, calls = reference.RowFilter.decide, Counter[str]()
+
+    def forgetful(self: Any, attempt: Any) -> Any:
+        calls["all"] += 1
+        return reference.RowFilter([]).decide(attempt) if calls["all"] == 50 else decide(self, attempt)
+
+    monkeypatch.setattr(reference.RowFilter, "decide", forgetful)
+    assert found_faulty()
+
+
+def test_two_rules_swapped_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Swapped(reference.RowFilter):
+        def __init__(self, policies: Any, **options: Any) -> None:
+            super().__init__(policies, **options)
+            self._chain.reverse()
+
+    monkeypatch.setattr(reference, "RowFilter", Swapped)
+    assert found_faulty()
+
+
+def test_what_police_know_read_an_interval_early_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulation, "ControlPlane", _ahead_by(10 * MINUTE))
+    assert found_faulty()
+
+
+def test_what_police_know_read_a_microsecond_early_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulation, "ControlPlane", _ahead_by(1))
+    assert found_faulty()
+
+
+def _ahead_by(us: int) -> type[ControlPlane]:
+    class Ahead(ControlPlane):
+        def receive(self, complaints: Any) -> None:
+            super().receive(complaints)
+            for desk in self._desks if len(complaints) else []:
+                desk.known_us = desk.known_us.copy()
+                desk.known_us[-len(complaints) :] -= us
+
+    return Ahead
+
+
+def test_attempts_of_one_microsecond_in_another_order_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = ControlPlane.at
+
+    def backwards(self: ControlPlane, time_us: int, kind: int, rank: int = 0) -> simpy.Event:
+        return at(self, time_us, kind, (1 << 95) - rank if kind == reference.ATTEMPT else rank)
+
+    monkeypatch.setattr(ControlPlane, "at", backwards)
+    assert found_faulty()
+
+
+def test_a_listing_that_holds_only_after_the_attempts_of_its_microsecond_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference, "LISTING", reference.ATTEMPT + 1)
+    assert found_faulty()
