@@ -20,6 +20,7 @@ from interceptsim.randomness import (
     choose,
     delay_us,
     draw,
+    draw_all,
     exp_of,
     index_below,
     log_of,
@@ -108,6 +109,17 @@ def test_a_draw_is_the_block_of_its_ordinal_entity_and_stream(key0, key1, stream
     found = draw(*u64(key0, key1, stream, entity, ordinal))
     assert found == philox(*u64(ordinal & MASK, ordinal >> 32, entity, stream, key0, key1))
     assert found == plainly("draw", *u64(key0, key1, stream, entity, ordinal))
+
+
+@compiled
+@given(st.lists(st.tuples(words, words, st.integers(0, 2**63 - 1)), max_size=40), words, words)
+def test_draws_made_together_are_the_draws_made_one_by_one(names, key0, key1):
+    stream, entity = (np.array([name[k] for name in names], np.uint32) for k in (0, 1))
+    ordinal = np.array([name[2] for name in names], np.int64)
+    found = [np.zeros(len(names), np.uint32) for _ in range(4)]
+    draw_all(np.uint64(key0), np.uint64(key1), stream, entity, ordinal, len(names), *found)
+    one_by_one = [tuple(draw(*u64(key0, key1, *name))) for name in names]
+    assert list(zip(*(column.tolist() for column in found), strict=True)) == one_by_one
 
 
 def test_each_part_of_a_name_changes_the_draw():

@@ -39,7 +39,8 @@ def cores() -> int:
 def kernel(function: Function) -> Function:
     """Compile a function when it is first called; keep the result on disk; run without the interpreter's lock.
 
-    Arithmetic is IEEE's: no reordering, no fused multiply and add. The plain function is `.py_func`.
+    Arithmetic is IEEE's: no reordering, no fused multiply and add; a division by zero gives what NumPy gives, since
+    a loop that may raise is not vectorised. The plain function is `.py_func`.
     """
-    compiled: Any = njit(cache=True, nogil=True)(function)
+    compiled: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
     return compiled

@@ -25,6 +25,7 @@ __all__ = [
     "choose",
     "delay_us",
     "draw",
+    "draw_all",
     "exp_of",
     "index_below",
     "log_of",
@@ -85,6 +86,46 @@ def draw(key0: Scalar, key1: Scalar, stream: Scalar, entity: Scalar, ordinal: Sc
     """
     n = np.uint64(ordinal)
     return philox(n & _LOW, n >> _32, np.uint64(entity), np.uint64(stream), key0, key1)
+
+
+@kernel
+def draw_all(
+    key0: Scalar,
+    key1: Scalar,
+    stream: np.ndarray,
+    entity: np.ndarray,
+    ordinal: np.ndarray,
+    n: Scalar,
+    w0: np.ndarray,
+    w1: np.ndarray,
+    w2: np.ndarray,
+    w3: np.ndarray,
+) -> None:
+    """Fill the first `n` of `w0` to `w3` (uint32) with draws: `draw` of each stream, entity (uint32), ordinal (int64).
+
+    The rounds of `philox` stand here once more, because a processor takes many draws at a time only in a loop that
+    is written out.
+    """
+    for k in range(n):
+        c0 = np.uint64(ordinal[k]) & _LOW
+        c1 = np.uint64(ordinal[k]) >> _32
+        c2 = np.uint64(entity[k])
+        c3 = np.uint64(stream[k])
+        k0 = np.uint64(key0) & _LOW
+        k1 = np.uint64(key1) & _LOW
+        for _ in range(10):
+            p0 = _M0 * c0
+            p1 = _M1 * c2
+            c0 = (p1 >> _32) ^ c1 ^ k0
+            c1 = p1 & _LOW
+            c2 = (p0 >> _32) ^ c3 ^ k1
+            c3 = p0 & _LOW
+            k0 = (k0 + _W0) & _LOW
+            k1 = (k1 + _W1) & _LOW
+        w0[k] = c0
+        w1[k] = c1
+        w2[k] = c2
+        w3[k] = c3
 
 
 @kernel

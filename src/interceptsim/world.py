@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -60,8 +59,7 @@ def column_of(reason: int, outcome: int) -> int:
     return reason * len(OUTCOMES) + outcome
 
 
-@dataclass
-class Accounts:
+class Accounts(NamedTuple):
     """Integer counts of attempts.
 
     daily    (cells, columns)           since `clear_daily`; cells are (line group, fraud type)
@@ -95,7 +93,7 @@ class Accounts:
 
     def clear(self) -> None:
         """Set every count to zero."""
-        for counts in vars(self).values():
+        for counts in self:
             counts.fill(0)
 
 

@@ -212,26 +212,27 @@ class NumberIndex:
     """
 
     def __init__(self, words: int) -> None:
-        self._table = np.zeros((1024, 2), np.uint64)
+        self.table = np.zeros((1024, 2), np.uint64)
         self.held = 0
         self.state = state_table(512, words)
 
-    def _reserve(self, wanted: int) -> None:
+    def reserve(self, wanted: int) -> None:
+        """Make room for so many numbers."""
         if wanted > len(self.state):
             grown = state_table(max(wanted, 2 * len(self.state)), self.state.shape[1])
             grown[: self.held] = self.state[: self.held]
             self.state = grown
-        if 2 * wanted > len(self._table):
-            taken = self._table[self._table[:, 1] > 0]
-            self._table = np.zeros((1 << (2 * wanted).bit_length(), 2), np.uint64)
+        if 2 * wanted > len(self.table):
+            taken = self.table[self.table[:, 1] > 0]
+            self.table = np.zeros((1 << (2 * wanted).bit_length(), 2), np.uint64)
             again = empty_rows(max(len(taken), 1))
             again.a_number[: len(taken)] = taken[np.argsort(taken[:, 1]), 0]
-            find_slots(self._table, 0, again, len(taken))
+            find_slots(self.table, 0, again, len(taken))
 
     def find(self, rows: Rows, n: int) -> None:
         """Fill `slot` and `fresh` of the first `n` rows, in their order."""
-        self._reserve(self.held + n)
-        self.held = find_slots(self._table, self.held, rows, n)
+        self.reserve(self.held + n)
+        self.held = find_slots(self.table, self.held, rows, n)
         touch(self.state, rows, n)
 
     def decide(
@@ -249,7 +250,7 @@ class NumberIndex:
         """Decide a batch's rows from `cursor` to `stop` without coming back to Python but to make room."""
         while cursor < stop:
             if core.words:
-                self._reserve(self.held + len(rows.line))
+                self.reserve(self.held + len(rows.line))
             cursor, self.held, _ = decide_part(
                 source,
                 core.reads,
@@ -261,7 +262,7 @@ class NumberIndex:
                 rows,
                 core.ops,
                 core.pool,
-                self._table,
+                self.table,
                 self.held,
                 self.state,
                 core.words > 0,
@@ -273,7 +274,7 @@ class NumberIndex:
 
     def clear(self) -> None:
         """Forget all numbers and their state."""
-        self._table.fill(0)
+        self.table.fill(0)
         self.held = 0
 
 

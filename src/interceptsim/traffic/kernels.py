@@ -10,7 +10,10 @@ and the gap to attempt n+1. Whether it is made depends on the number that the li
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from interceptsim.attempts import SCORE_ONE, SMS, Rows
 from interceptsim.compiled import Column, Record, Scalar, Table, kernel
@@ -20,6 +23,7 @@ from interceptsim.randomness import (
     choose,
     delay_us,
     draw,
+    draw_all,
     exp_of,
     index_below,
     log_of,
@@ -37,6 +41,9 @@ __all__ = [
     "GROUP",
     "LINE",
     "NEVER",
+    "Draws",
+    "Supply",
+    "empty_draws",
     "generate",
     "numbers_of",
     "start_lines",
@@ -211,62 +218,206 @@ def numbers_of(lines: Table, groups: Table, which: Column, generation: Column) -
     return out
 
 
+class Supply(NamedTuple):
+    """What all lines share while a run lasts.
+
+    key          uint64 (2,)                the words of the root key
+    reached      int64 (profiles, hours+1)  operational time at the start of each hour
+    weight       int64 (profiles, hours)    weight of each hour
+    carriers     uint8 (256,)               carrier of each value of a byte of a hashed number
+    epoch_us     the start of the run, UTC us
+    subscribers  how many can be called, below 2**32
+    stride       serials between two of them
+    """
+
+    key: NDArray[np.uint64]
+    reached: NDArray[np.int64]
+    weight: NDArray[np.int64]
+    carriers: NDArray[np.uint8]
+    epoch_us: int
+    subscribers: int
+    stride: int
+
+
+class Draws(NamedTuple):
+    """Scratch of the generator: draws made ahead for the lines at hand, one column an attempt that may follow.
+
+    Columns of one capacity: `stream`, `entity` (uint32) and `ordinal` (int64) name the draw, `w0` to `w3`
+    (uint32) are its words, `gap` (float64) the standard exponential of `w0`, `b_number` (uint64) and
+    `b_carrier` (uint8) who is called. `line` and `first` (int64) tell whose they are; `pending` (int64, twice
+    as long) are lines whose draws did not reach the end of the slice.
+    """
+
+    stream: NDArray[np.uint32]
+    entity: NDArray[np.uint32]
+    ordinal: NDArray[np.int64]
+    w0: NDArray[np.uint32]
+    w1: NDArray[np.uint32]
+    w2: NDArray[np.uint32]
+    w3: NDArray[np.uint32]
+    gap: NDArray[np.float64]
+    b_number: NDArray[np.uint64]
+    b_carrier: NDArray[np.uint8]
+    line: NDArray[np.int64]
+    first: NDArray[np.int64]
+    pending: NDArray[np.int64]
+
+
+def empty_draws(capacity: int) -> Draws:
+    """Return scratch for so many draws ahead."""
+    return Draws(
+        stream=np.zeros(capacity, np.uint32),
+        entity=np.zeros(capacity, np.uint32),
+        ordinal=np.zeros(capacity, np.int64),
+        w0=np.zeros(capacity, np.uint32),
+        w1=np.zeros(capacity, np.uint32),
+        w2=np.zeros(capacity, np.uint32),
+        w3=np.zeros(capacity, np.uint32),
+        gap=np.zeros(capacity),
+        b_number=np.zeros(capacity, np.uint64),
+        b_carrier=np.zeros(capacity, np.uint8),
+        line=np.zeros(capacity, np.int64),
+        first=np.zeros(capacity + 1, np.int64),
+        pending=np.zeros(2 * capacity, np.int64),
+    )
+
+
+_MOST_AHEAD = 64
+
+
+@kernel
+def _look_ahead(
+    lines: Table,
+    groups: Table,
+    supply: Supply,
+    until_us: Scalar,
+    cursor: Scalar,
+    stop: Scalar,
+    pending: Scalar,
+    draws: Draws,
+) -> tuple[int, int, int]:
+    """Choose lines and how many draws to make for each: about as many as attempts are due before `until_us`.
+
+    Return (lines chosen, cursor, lines still pending); the names of the draws are written into `draws`.
+    """
+    room = draws.ordinal.shape[0]
+    stream, entity, ordinal = draws.stream, draws.entity, draws.ordinal
+    chosen, first, waiting, weight = draws.line, draws.first, draws.pending, supply.weight
+    taken = 0
+    filled = 0
+    n = 0
+    while filled < room:
+        if taken < pending:
+            i = waiting[taken]
+            taken += 1
+        elif cursor < stop:
+            i = cursor
+            cursor += 1
+        else:
+            break
+        line = lines[i]
+        if line.next_us >= until_us:
+            continue
+        group = groups[line.group]
+        due = np.float64((until_us - line.next_us) * weight[group.profile, line.hour]) / line.gap
+        count = min(np.int64(min(due, np.float64(_MOST_AHEAD))) + 1, room - filled)
+        chosen[n] = i
+        first[n] = filled
+        n += 1
+        for k in range(count):
+            stream[filled + k] = group.attempt_stream
+            entity[filled + k] = line.index
+            ordinal[filled + k] = line.ordinal + k
+        filled += count
+    first[n] = filled
+    for k in range(pending - taken):
+        waiting[k] = waiting[taken + k]
+    return n, cursor, pending - taken
+
+
+# Small loops apart from each other, so that each is compiled for many draws at a time.
+
+
+@kernel
+def _gaps(w0: Column, n: Scalar, gap: Column) -> None:
+    for k in range(n):
+        gap[k] = -log_of(unit(w0[k]))
+
+
+@kernel
+def _callees(w1: Column, w2: Column, n: Scalar, subscribers: Scalar, stride: Scalar, b_number: Column) -> None:
+    for k in range(n):
+        b_number[k] = subscriber_number(index_below(w1[k], w2[k], subscribers), stride)
+
+
+@kernel
+def _carriers_of(b_number: Column, n: Scalar, carriers: Column, b_carrier: Column) -> None:
+    for k in range(n):
+        b_carrier[k] = carriers[mix64(b_number[k]) >> np.uint64(56)]
+
+
+@kernel
+def _prepare(supply: Supply, draws: Draws, n: Scalar) -> None:
+    """Make the first `n` draws, and what follows from them alone."""
+    key = supply.key
+    words = draws.w0, draws.w1, draws.w2, draws.w3
+    draw_all(key[0], key[1], draws.stream, draws.entity, draws.ordinal, n, words[0], words[1], words[2], words[3])
+    _gaps(words[0], n, draws.gap)
+    _callees(words[1], words[2], n, supply.subscribers, supply.stride, draws.b_number)
+    _carriers_of(draws.b_number, n, supply.carriers, draws.b_carrier)
+
+
 @kernel
 def generate(
     lines: Table,
     groups: Table,
-    key: Column,
-    reached: Column,
-    weight: Column,
-    epoch_us: Scalar,
-    subscribers: Scalar,
-    stride: Scalar,
-    carriers: Column,
+    supply: Supply,
     until_us: Scalar,
     cursor: Scalar,
     stop: Scalar,
+    pending: Scalar,
+    draws: Draws,
     rows: Rows,
     daily: Column,
     folds: Column,
-) -> tuple[int, int]:
-    """Emit the attempts before `until_us` of lines `cursor` to `stop` into `rows`, line by line in order.
+) -> tuple[int, int, int]:
+    """Emit attempts before `until_us` of lines `cursor` to `stop` into `rows`, each line's in order.
 
-    Return (rows filled, cursor): the cursor is `stop` when all is done, else the line at which `rows` was
-    full, to be called with again. `reached` and `weight` (int64, profiles x hours) are the operational time
-    at each hour's start and the weight of each hour; `carriers` (uint8, 256) maps a byte of a hashed number
-    to a carrier; attempts that fall in silence are counted in column 0 (NOT_MADE) of the accounts, `daily`
-    by the line's cell and `folds` by its fold and group.
+    Return (rows filled, cursor, pending), to be called with again until the cursor is `stop` and nothing is
+    pending; begin with 0 pending. Attempts that fall in silence are counted in column 0 (NOT_MADE) of the
+    accounts, `daily` by the line's cell and `folds` by its fold and group.
     """
+    chosen, cursor, pending = _look_ahead(lines, groups, supply, until_us, cursor, stop, pending, draws)
+    _prepare(supply, draws, draws.first[chosen])
+    key, reached, weight, epoch_us = supply.key, supply.reached, supply.weight, supply.epoch_us
+    which, first, waiting, gap, words = draws.line, draws.first, draws.pending, draws.gap, draws.w3
+    callee, callee_carrier = draws.b_number, draws.b_carrier
     n = 0
-    key0, key1 = key[0], key[1]
-    room = rows.time_us.shape[0]
-    for i in range(cursor, stop):
+    for j in range(chosen):
+        i = which[j]
         line = lines[i]
-        due = line.next_us
-        if due >= until_us:
-            continue
         group = groups[line.group]
+        due = line.next_us
         ordinal = line.ordinal
         operational = line.operational
         hour = line.hour
-        while due < until_us:
-            if n == room:
+        for k in range(first[j], first[j + 1]):
+            if due >= until_us:
                 break
             while due >= line.dies_us:
                 _next_number(line, group, key)
-            w0, w1, w2, w3 = draw(key0, key1, group.attempt_stream, line.index, ordinal)
             if due >= line.born_us:
-                b_number = subscriber_number(index_below(w1, w2, subscribers), stride)
+                b_number = callee[k]
                 rows.time_us[n] = epoch_us + due
                 rows.b_number[n] = b_number
-                rows.b_carrier[n] = carriers[mix64(b_number) >> np.uint64(56)]
+                rows.b_carrier[n] = callee_carrier[k]
                 rows.channel[n] = group.channel
                 rows.entry[n] = group.entry
                 rows.a_kind[n] = group.a_kind
                 rows.roaming[n] = group.roaming
                 rows.content[n] = line.content
                 if group.channel == SMS:
-                    jitter = np.int64(np.uint64(w3) * np.uint64(2 * group.text_jitter + 1) >> np.uint64(32))
+                    jitter = np.int64(np.uint64(words[k]) * np.uint64(2 * group.text_jitter + 1) >> np.uint64(32))
                     rows.text_score[n] = line.text + jitter - group.text_jitter
                     rows.link[n] = line.link
                 else:
@@ -281,7 +432,7 @@ def generate(
                     serial = (group.serial + np.int64(line.index)) * group.serial_step
                     rows.a_number[n] = random_number(serial + ordinal % group.serial_step)
                 elif group.cli == CLI_NEIGHBOUR:
-                    rows.a_number[n] = neighbour_number(b_number, w3)
+                    rows.a_number[n] = neighbour_number(b_number, words[k])
                 else:
                     rows.a_number[n] = line.a_number
                     line.fresh = 0
@@ -289,13 +440,14 @@ def generate(
             else:
                 daily[line.cell, 0] += 1
                 folds[line.fold, line.group, 0] += 1
-            operational += np.int64(-log_of(unit(w0)) * line.gap)
+            operational += np.int64(gap[k] * line.gap)
             ordinal += 1
             due, hour = _time_of(operational, hour, group.profile, group.tick, reached, weight)
         line.next_us = due
         line.operational = operational
         line.ordinal = ordinal
         line.hour = hour
-        if n == room and due < until_us:
-            return n, i
-    return n, stop
+        if due < until_us:
+            waiting[pending] = i
+            pending += 1
+    return n, cursor, pending

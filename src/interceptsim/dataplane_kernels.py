@@ -1,0 +1,297 @@
+"""The loops that a thread runs without coming back to Python: generate, decide, account, batch after batch.
+
+`advance_lines` serves lines that own what they present. Lines that may present each other's numbers are first
+generated for the whole slice (`present_lines`), put in order (`order_part`), and then decided
+(`decide_presented`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from interceptsim.attempts import DELIVERED, INTERCEPT, INTERCEPTED, OUTCOMES, Rows
+from interceptsim.compiled import Column, Scalar, Table, kernel
+from interceptsim.filtering.batch_kernels import find_slots, touch
+from interceptsim.filtering.kernels import decide
+from interceptsim.randomness import draw, mix64
+from interceptsim.traffic.kernels import CLI_OWN, Draws, Supply, generate
+from interceptsim.world import Accounts
+
+__all__ = ["PRESENTED", "advance_lines", "decide_presented", "list_numbers", "order_part", "present_lines"]
+
+PRESENTED = np.dtype(
+    [
+        ("time_us", "i8"),
+        ("a_number", "u8"),
+        ("b_number", "u8"),
+        ("line", "i8"),
+        ("ordinal", "i8"),
+        ("generation", "i8"),
+        ("content", "u4"),
+        ("text_score", "i4"),
+        ("link", "u4"),
+        ("channel", "u1"),
+        ("a_kind", "u1"),
+        ("entry", "u1"),
+        ("b_carrier", "u1"),
+        ("roaming", "?"),
+    ],
+    align=True,
+)
+"""An attempt that waits until all of its slice are there: what the generator fills of `Rows`, but the slot."""
+
+_OUTCOMES = len(OUTCOMES)
+
+
+@kernel
+def account(
+    lines: Table,
+    groups: Table,
+    supply: Supply,
+    complaint_bounds: Column,
+    rows: Rows,
+    n: Scalar,
+    accounts: Accounts,
+    complaints: Table,
+    held: Scalar,
+) -> int:
+    """Count the first `n` decided rows; append first complaints to `complaints`; return how many it holds.
+
+    `complaint_bounds` (uint64, by channel) are thresholds of the draw for a complaint.
+    """
+    key, epoch_us = supply.key, supply.epoch_us
+    daily, folds, rules = accounts.daily, accounts.folds, accounts.rules
+    numbers, complained = accounts.numbers, accounts.complaints
+    which, code, reason, matched_by = rows.line, rows.code, rows.reason, rows.matched
+    generation, ordinal, fresh, time_us = rows.generation, rows.ordinal, rows.fresh, rows.time_us
+    for r in range(n):
+        i = which[r]
+        line = lines[i]
+        group = groups[line.group]
+        outcome = INTERCEPTED if code[r] == INTERCEPT else DELIVERED
+        column = reason[r] * _OUTCOMES + outcome
+        daily[line.cell, column] += 1
+        folds[line.fold, line.group, column] += 1
+        matched = matched_by[r]
+        if matched != np.uint64(0):
+            alone = 1 if matched & (matched - np.uint64(1)) == np.uint64(0) else 0
+            rule = 0
+            while matched != np.uint64(0):
+                if matched & np.uint64(1):
+                    rules[rule, line.group, 0] += 1
+                    rules[rule, line.group, 1] += alone
+                matched >>= np.uint64(1)
+                rule += 1
+        if group.cli != CLI_OWN:
+            continue
+        numbers[line.fold, line.group] += fresh[r]
+        if outcome == DELIVERED and line.reported != generation[r]:
+            word, _, _, _ = draw(key[0], key[1], group.complaint_stream, line.index, ordinal[r])
+            if word < complaint_bounds[group.channel]:
+                line.reported = generation[r]
+                complained[line.fold, line.group] += 1
+                c = complaints[held]
+                c.time_us = time_us[r] - epoch_us
+                c.line = i
+                c.generation = generation[r]
+                c.stream = group.police_stream
+                c.index = line.index
+                held += 1
+    return held
+
+
+@kernel
+def advance_lines(
+    lines: Table,
+    groups: Table,
+    supply: Supply,
+    until_us: Scalar,
+    cursor: Scalar,
+    stop: Scalar,
+    pending: Scalar,
+    one_batch: Scalar,
+    ops: Column,
+    pool: Column,
+    state: Column,
+    complaint_bounds: Column,
+    draws: Draws,
+    rows: Rows,
+    accounts: Accounts,
+    complaints: Table,
+) -> tuple[int, int, int, int]:
+    """Generate, decide and account for the attempts of lines `cursor` to `stop` before `until_us`.
+
+    Return (cursor, lines pending, rows of the last batch, complaints held). It returns early after one batch
+    where `one_batch` is set, or where another batch of complaints might not fit.
+    """
+    held = 0
+    while True:
+        n, cursor, pending = generate(
+            lines, groups, supply, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
+        )
+        decide(ops, pool, rows, n, state)
+        held = account(lines, groups, supply, complaint_bounds, rows, n, accounts, complaints, held)
+        done = cursor == stop and pending == 0
+        if one_batch or done or held + rows.time_us.shape[0] > complaints.shape[0]:
+            return cursor, pending, n, held
+
+
+@kernel
+def present_lines(
+    lines: Table,
+    groups: Table,
+    supply: Supply,
+    until_us: Scalar,
+    cursor: Scalar,
+    stop: Scalar,
+    pending: Scalar,
+    draws: Draws,
+    rows: Rows,
+    accounts: Accounts,
+    presented: Table,
+    held: Scalar,
+) -> tuple[int, int, int]:
+    """Append the attempts of lines `cursor` to `stop` before `until_us` to `presented`, which holds `held`.
+
+    Return (cursor, lines pending, attempts held); it returns early where another batch might not fit.
+    """
+    while (cursor < stop or pending > 0) and held + rows.time_us.shape[0] <= presented.shape[0]:
+        n, cursor, pending = generate(
+            lines, groups, supply, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
+        )
+        for r in range(n):
+            one = presented[held + r]
+            one.time_us = rows.time_us[r]
+            one.a_number = rows.a_number[r]
+            one.b_number = rows.b_number[r]
+            one.line = rows.line[r]
+            one.ordinal = rows.ordinal[r]
+            one.generation = rows.generation[r]
+            one.content = rows.content[r]
+            one.text_score = rows.text_score[r]
+            one.link = rows.link[r]
+            one.channel = rows.channel[r]
+            one.a_kind = rows.a_kind[r]
+            one.entry = rows.entry[r]
+            one.b_carrier = rows.b_carrier[r]
+            one.roaming = rows.roaming[r]
+        held += n
+    return cursor, pending, held
+
+
+@kernel
+def order_part(presented: Table, part: Scalar, parts: Scalar) -> Column:
+    """Return the places (int64) of one part's attempts by (time, line, ordinal): dealt to times, sorted within.
+
+    Each number falls to one of `parts` parts, so that all of its attempts are in one.
+    """
+    which = np.empty(presented.shape[0], np.int64)
+    n = 0
+    for at in range(presented.shape[0]):
+        which[n] = at
+        n += np.int64((mix64(presented[at].a_number) >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)) == part
+    if n == 0:
+        return which[:0]
+    first, last = presented[which[0]].time_us, presented[which[0]].time_us
+    for k in range(n):
+        first = min(first, presented[which[k]].time_us)
+        last = max(last, presented[which[k]].time_us)
+    shift = 0
+    while (last - first) >> shift > n:
+        shift += 1
+    ends = np.zeros(((last - first) >> shift) + 2, np.int64)
+    for k in range(n):
+        ends[((presented[which[k]].time_us - first) >> shift) + 1] += 1
+    ends = np.cumsum(ends)
+    order = np.empty(n, np.int64)
+    for k in range(n):
+        bucket = (presented[which[k]].time_us - first) >> shift
+        order[ends[bucket]] = which[k]
+        ends[bucket] += 1
+    for k in range(1, n):
+        at = order[k]
+        one = presented[at]
+        place = k
+        while place > 0:
+            other = presented[order[place - 1]]
+            if (other.time_us, other.line, other.ordinal) < (one.time_us, one.line, one.ordinal):
+                break
+            order[place] = order[place - 1]
+            place -= 1
+        order[place] = at
+    return order
+
+
+@kernel
+def decide_presented(
+    lines: Table,
+    groups: Table,
+    supply: Supply,
+    presented: Table,
+    order: Column,
+    cursor: Scalar,
+    one_batch: Scalar,
+    ops: Column,
+    pool: Column,
+    table: Column,
+    known: Scalar,
+    state: Column,
+    complaint_bounds: Column,
+    rows: Rows,
+    accounts: Accounts,
+    complaints: Table,
+) -> tuple[int, int, int, int]:
+    """Decide and account for attempts in `order` from `cursor` on, through an index of numbers that has room.
+
+    Return (cursor, numbers known, rows of the last batch, complaints held), early as `advance_lines` does.
+    """
+    held = 0
+    while True:
+        n, cursor = take_presented(presented, order, cursor, rows)
+        known = find_slots(table, known, rows, n)
+        touch(state, rows, n)
+        decide(ops, pool, rows, n, state)
+        held = account(lines, groups, supply, complaint_bounds, rows, n, accounts, complaints, held)
+        if one_batch or cursor == order.shape[0] or held + rows.time_us.shape[0] > complaints.shape[0]:
+            return cursor, known, n, held
+
+
+@kernel
+def take_presented(presented: Table, order: Column, cursor: Scalar, rows: Rows) -> tuple[int, int]:
+    """Fill `rows` with attempts in `order` from `cursor` on; return (rows filled, cursor)."""
+    n = min(rows.time_us.shape[0], order.shape[0] - cursor)
+    for r in range(n):
+        one = presented[order[cursor + r]]
+        rows.time_us[r] = one.time_us
+        rows.a_number[r] = one.a_number
+        rows.b_number[r] = one.b_number
+        rows.line[r] = one.line
+        rows.ordinal[r] = one.ordinal
+        rows.generation[r] = one.generation
+        rows.content[r] = one.content
+        rows.text_score[r] = one.text_score
+        rows.link[r] = one.link
+        rows.channel[r] = one.channel
+        rows.a_kind[r] = one.a_kind
+        rows.entry[r] = one.entry
+        rows.b_carrier[r] = one.b_carrier
+        rows.roaming[r] = one.roaming
+    return n, cursor + n
+
+
+@kernel
+def list_numbers(
+    lines: Table,
+    state: Column,
+    word: Scalar,
+    which: Column,
+    generation: Column,
+    listed_from_us: Column,
+    epoch_us: Scalar,
+) -> None:
+    """Enter listings of numbers that their lines still have: rules from then on, the line by its notice."""
+    for k in range(which.shape[0]):
+        line = lines[which[k]]
+        if line.generation == generation[k]:
+            state[which[k], word] = epoch_us + listed_from_us[k]
+            line.dies_us = min(line.dies_us, listed_from_us[k] + line.notice_us)
