@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from interceptsim.filtering.plan import FilterCore, compile_filter
     from interceptsim.ledger import figures, parameters
     from interceptsim.results import RunResult, open_run
-    from interceptsim.scenario import Scenario, load
+    from interceptsim.scenario import Scenario
+    from interceptsim.scenario_files import load
     from interceptsim.simulation import run
 
 _HOMES = {
@@ -43,7 +44,7 @@ _HOMES = {
     "calibrate": "calibration",
     "compile_filter": "filtering.plan",
     "figures": "ledger",
-    "load": "scenario",
+    "load": "scenario_files",
     "open_run": "results",
     "parameters": "ledger",
     "run": "simulation",

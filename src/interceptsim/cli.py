@@ -96,7 +96,8 @@ def _duration(_ctx: click.Context, _param: click.Parameter, given: str | None) -
 
 def _load(name: str, settings: tuple[str, ...], policies: str | None) -> Scenario:
     """Return a scenario with another list of policies and single values, as the options ask."""
-    from interceptsim.scenario import load, load_policies, parse_setting
+    from interceptsim.scenario_files import load, load_policies
+    from interceptsim.tables import parse_setting
 
     scenario = load(name)
     if policies is not None:
@@ -310,7 +311,7 @@ def _print_run(result: RunResult) -> None:
 @click.argument("file")
 def validate(file: str) -> None:
     """Check a scenario file, or a shipped scenario by name."""
-    from interceptsim.scenario import load
+    from interceptsim.scenario_files import load
 
     scenario = load(file)
     click.echo(

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from interceptsim.attempts import ALLOW, DELIVER, ENTRIES, VERDICTS, Rows
 from interceptsim.errors import ConfigurationError, ResultsError
-from interceptsim.scenario import Scenario, validated
+from interceptsim.scenario import Scenario
+from interceptsim.tables import validated
 
 __all__ = ["Estimate", "Recorder", "Replicates", "RunResult", "Target", "digest_of", "open_run", "t_quantile"]
 
