@@ -1,6 +1,7 @@
 """Plain tables: settings as text, values by paths of keys, and mistakes told by their path."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from interceptsim.errors import ConfigurationError
-from interceptsim.tables import names_in, parse_setting, parse_toml, put, unchanged, validated, value_at
+from interceptsim.tables import names_in, parse_setting, parse_settings, parse_toml, put, unchanged, validated, value_at
 
 KEYS = st.text("abc-_0", min_size=1, max_size=4)
 VALUES = st.one_of(st.integers(), st.booleans(), st.text(max_size=3), st.lists(st.integers(), min_size=1, max_size=3))
@@ -164,3 +165,40 @@ def test_a_setting_is_one_value_that_a_scenario_can_hold(text, told):
 @given(st.text(st.characters(exclude_characters="="), min_size=1).filter(str.strip), st.integers(-(2**63), 2**63))
 def test_a_setting_keeps_its_path_whatever_it_is(path, value):
     assert parse_setting(f"{path}={value}") == (path.strip(), value)
+
+
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        ("a=1", {"a": 1}),
+        ("a=1, b=2h ,c=two words", {"a": 1, "b": "2h", "c": "two words"}),
+        ("a=[1, 2], b=3", {"a": [1, 2], "b": 3}),
+        ("a=[[1, 2], [3, '4, 5']], b={c = {d = 1, e = 2}}", {"a": [[1, 2], [3, "4, 5"]], "b": {"c": {"d": 1, "e": 2}}}),
+        ('a="x, y=1", b=it\'s', {"a": "x, y=1", "b": "it's"}),
+    ],
+)
+def test_settings_are_cut_at_commas_that_no_value_encloses(text, settings):
+    assert dict(parse_settings(text, "--variant")) == settings
+
+
+WRITTEN = st.recursive(
+    st.one_of(st.integers(-99, 99), st.booleans(), st.text("ab ,='\"[]{}")), lambda values: st.lists(values, max_size=3)
+)
+
+
+@given(st.dictionaries(KEYS, WRITTEN, min_size=1))
+def test_settings_written_with_commas_between_them_are_read_one_by_one(values):
+    text = ", ".join(f"{key}={json.dumps(value)}" for key, value in values.items())
+    assert dict(parse_settings(text, "--variant")) == values
+
+
+@pytest.mark.parametrize("text", ["", "a", "a=1,", "a=1,,b=2", "=1", "a=1,b"])
+def test_each_setting_between_commas_needs_a_path_and_a_value(text):
+    with pytest.raises(ConfigurationError, match=r"--variant: got .*wanted PATH=VALUE"):
+        list(parse_settings(text, "--variant"))
+
+
+@pytest.mark.parametrize("text", ["a=[1, b=2", 'a="', "a={b = 1, c=2", "a='x, b=2", f"a={'[' * 3000}, b=1"])
+def test_what_a_setting_opens_it_closes(text):
+    with pytest.raises(ConfigurationError, match=r"--variant: got .*brackets and quotes are closed"):
+        list(parse_settings(text, "--variant"))

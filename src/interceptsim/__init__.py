@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         LookaheadError,
         ResultsError,
     )
+    from interceptsim.experiments.compare import Comparison, compare
     from interceptsim.filtering.plan import FilterCore, compile_filter
     from interceptsim.ledger import figures, parameters
     from interceptsim.results import RunResult, open_run
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AttemptBatch": "attempts",
     "ColumnError": "errors",
+    "Comparison": "experiments.compare",
     "ConfigurationError": "errors",
     "Decisions": "attempts",
     "FilterCore": "filtering.plan",
@@ -42,6 +44,7 @@ _HOMES = {
     "Scenario": "scenario",
     "Truth": "attempts",
     "calibrate": "calibration",
+    "compare": "experiments.compare",
     "compile_filter": "filtering.plan",
     "figures": "ledger",
     "load": "scenario_files",
@@ -53,6 +56,7 @@ _HOMES = {
 __all__ = [
     "AttemptBatch",
     "ColumnError",
+    "Comparison",
     "ConfigurationError",
     "Decisions",
     "FilterCore",
@@ -63,6 +67,7 @@ __all__ = [
     "Scenario",
     "Truth",
     "calibrate",
+    "compare",
     "compile_filter",
     "figures",
     "load",

@@ -18,7 +18,17 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from interceptsim.errors import ConfigurationError, nearest_name
 
-__all__ = ["names_in", "parse_setting", "parse_toml", "put", "told_within", "unchanged", "validated", "value_at"]
+__all__ = [
+    "names_in",
+    "parse_setting",
+    "parse_settings",
+    "parse_toml",
+    "put",
+    "told_within",
+    "unchanged",
+    "validated",
+    "value_at",
+]
 
 _DEEPEST = 20  # tables within tables: what a file may hold is not half as deep
 
@@ -45,21 +55,50 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
     return tables
 
 
-def parse_setting(text: str) -> tuple[str, Any]:
-    """Read one PATH=VALUE, the value as TOML where it is that, else as bare text."""
+def parse_setting(text: str, option: str = "--set") -> tuple[str, Any]:
+    """Read one PATH=VALUE, the value as TOML where it is that, else as bare text.
+
+    Raise ConfigurationError, told of the `option` it was given to, where it is none.
+    """
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
-        raise ConfigurationError(
-            "--set", "wanted PATH=VALUE, such as policies.limit-attempts.enabled=false", given=text
-        )
+        wanted = "wanted PATH=VALUE, such as policies.limit-attempts.enabled=false"
+        raise ConfigurationError(option, wanted, given=text)
     try:
-        tables = parse_toml(f"value = {value.strip()}", f"--set {path.strip()}")
+        tables = parse_toml(f"value = {value.strip()}", f"{option} {path.strip()}")
     except tomllib.TOMLDecodeError:
         tables = {"value": value.strip()}
     if len(tables) > 1:
-        raise ConfigurationError("--set", "wanted one PATH=VALUE; repeat --set for another", given=text)
+        raise ConfigurationError(option, f"wanted one PATH=VALUE; repeat {option} for another", given=text)
     parsed = tables["value"]
     return path.strip(), parsed.isoformat() if isinstance(parsed, dt.date) else parsed
+
+
+def parse_settings(text: str, option: str) -> Iterator[tuple[str, Any]]:
+    """Read settings with commas between them; a comma within brackets or quotation marks belongs to its value.
+
+    Raise ConfigurationError as `parse_setting` does, and for brackets and quotation marks that are not closed.
+    """
+    pieces = text.split(",")
+    while pieces:
+        setting = pieces.pop(0)
+        while pieces and _is_open(setting):
+            setting += "," + pieces.pop(0)
+        if _is_open(setting):
+            raise ConfigurationError(option, "wanted a value whose brackets and quotes are closed", given=setting)
+        yield parse_setting(setting, option)
+
+
+def _is_open(setting: str) -> bool:
+    """Tell whether the value of a setting begins as a list, a table or a quotation of TOML and is none."""
+    value = setting.partition("=")[2].strip()
+    if not value.startswith(("[", "{", '"', "'")):
+        return False
+    try:
+        tomllib.loads(f"value = {value}")
+    except (ValueError, RecursionError):
+        return True
+    return False
 
 
 def names_in(at: Any) -> list[str] | None:
