@@ -183,10 +183,10 @@ def _difference(
     metric: str, value: float, difference: float, low: float | None, high: float | None
 ) -> tuple[str, str, str]:
     """Write a metric of the baseline, how a variant differs from it, and the interval of that."""
+    sign = "+" if difference > 0 else ""
     if metric.endswith(" ratio"):
         interval = "" if low is None or high is None else f"{low:.4f} – {high:.4f}"
-        return f"{value:.4f}", f"{difference:+.4f}", interval
+        return f"{value:.4f}", f"{sign}{difference:.4f}", interval
     ends = (difference,) if low is None or high is None else (low, high)
     of = max(ends, key=abs)
-    sign = "+" if difference > 0 else ""
     return _readable(value), sign + _readable(difference, of), _interval(*ends, of) if len(ends) == 2 else ""

@@ -5,6 +5,7 @@ import json
 import statistics
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -264,6 +265,13 @@ def test_flips_leave_no_file_behind(minimal, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert ics.compare(minimal, {"none": {LIST: False}}, replications=1, **SMALL).flips.height > 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_flips_that_would_not_fit_on_the_disk_are_refused(minimal, monkeypatch):
+    found = ics.compare(minimal, {"none": {LIST: False}}, replications=1, **SMALL)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(ConfigurationError, match=r"flips: .*would take about .* GB"):
+        found.flips  # noqa: B018  the look is the test
 
 
 def test_flips_tell_columns_of_the_same_types_where_nothing_was_made(minimal, found):

@@ -90,25 +90,27 @@ class Comparison:
                         f"variant {name!r}: {part}",
                         "differs from the baseline's, and only attempts of the same traffic can be set side by side",
                     )
-        with tempfile.TemporaryDirectory(prefix="interceptsim-") as folder:
-            baseline = self._recorded(self.baseline, Path(folder, "baseline"))
-            frames = []
-            for n, (name, variant) in enumerate(self.variants.items()):
-                recorded = self._recorded(variant, Path(folder, f"{n}"))
-                for during in _windows(baseline):
-                    flipped = _flipped(baseline.filter(during), recorded.filter(during))
-                    frames.append(flipped.select(pl.lit(name).alias("variant"), pl.all()).collect())
-            return pl.concat(frames)
+        frames = []
+        with self._recorded(self.baseline) as before:
+            for name, variant in self.variants.items():
+                with self._recorded(variant) as after:
+                    for during in _windows(before):
+                        flipped = _flipped(before.filter(during), after.filter(during))
+                        frames.append(flipped.select(pl.lit(name).alias("variant"), pl.all()).collect())
+        return pl.concat(frames)
 
-    def _recorded(self, scenario: Scenario, folder: Path) -> pl.LazyFrame:
-        """Run a scenario with the first seed; return its attempts, which are kept in a new folder."""
-        folder.mkdir()
-        recorded_bytes(scenario, self.options["scale"], self.options["days"], "all", folder)
-        run(scenario, seed=self.seeds[0], record="all", record_folder=folder, **self.options)
-        decisions = folder / "decisions.parquet"
-        if not decisions.exists():  # not one attempt was made
-            return pl.LazyFrame(schema=_ATTEMPT | _SHOWN | _FATE)
-        return pl.scan_parquet(decisions).select(*_ATTEMPT, *_SHOWN, *_FATE)
+    @contextlib.contextmanager
+    def _recorded(self, scenario: Scenario) -> Iterator[pl.LazyFrame]:
+        """Run a scenario with the first seed; give its attempts, which lie on the disk as long as they are needed."""
+        with tempfile.TemporaryDirectory(prefix="interceptsim-") as folder:
+            with told_within("flips"):
+                recorded_bytes(scenario, self.options["scale"], self.options["days"], "all", Path(folder))
+            run(scenario, seed=self.seeds[0], record="all", record_folder=Path(folder), **self.options)
+            decisions = Path(folder, "decisions.parquet")
+            if decisions.exists():
+                yield pl.scan_parquet(decisions).select(*_ATTEMPT, *_SHOWN, *_FATE)
+            else:  # not one attempt was made
+                yield pl.LazyFrame(schema=_ATTEMPT | _SHOWN | _FATE)
 
     def as_json(self) -> dict[str, Any]:
         """Return what `interceptsim compare --json` prints."""
