@@ -11,7 +11,7 @@ from interceptsim.attempts import COLUMNS, AttemptBatch
 from interceptsim.dataplane import DataPlane
 from interceptsim.filtering.plan import compile_filter
 from interceptsim.filtering.rowwise import Attempt, RowFilter
-from interceptsim.scenario import load
+from interceptsim.scenario_files import load
 from interceptsim.units import DAY_US, HOUR_US
 from interceptsim.world import World
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from interceptsim.scenario import Scenario, load
+from interceptsim.scenario import Scenario
+from interceptsim.scenario_files import load
 
 
 @pytest.fixture(scope="session")

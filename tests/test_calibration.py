@@ -8,7 +8,8 @@ import pytest
 
 from interceptsim import calibration, simulation
 from interceptsim.errors import ConfigurationError
-from interceptsim.scenario import Scenario, load
+from interceptsim.scenario import Scenario
+from interceptsim.scenario_files import load
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from importlib.metadata import version
 
 import polars as pl
@@ -12,7 +11,7 @@ from click.testing import CliRunner
 
 import interceptsim as ics
 from interceptsim import ledger
-from interceptsim.cli import _print_run, main
+from interceptsim.cli import main
 from interceptsim.filtering.registry import policy_kinds
 
 JSON_KEYS = {
@@ -230,7 +229,9 @@ def test_a_command_like_no_other_is_told_without_a_guess():
     assert refused("xyzzy").endswith("no command 'xyzzy'")
 
 
-@pytest.mark.parametrize("arguments", [["--nonsense"], ["calibrate"], ["validate"], ["figures", "all"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--nonsense"], ["calibrate"], ["compare"], ["validate"], ["figures", "all"]], ids=" ".join
+)
 def test_a_mistake_of_usage_is_told_in_one_line(arguments):
     refused(*arguments)
 
@@ -396,20 +397,103 @@ def test_a_run_is_printed_for_people(here):
     assert [path.name for path in here.iterdir()] == ["kept"]
 
 
-def test_a_ratio_is_printed_with_four_decimals_at_both_ends(capsys):
-    run = ics.run(ics.load("minimal"), scale=10_000, days=1)
-    ratio = pl.col("unit") == "ratio"
-    ends = {"value": 0.8, "low": 0.799, "high": 0.80880001}
-    told = [pl.when(ratio).then(end).otherwise(name).alias(name) for name, end in ends.items()]
-    _print_run(replace(run, summary=run.summary.with_columns(told)))
-    shown = [line.split() for line in capsys.readouterr().out.splitlines() if "interception ratio" in line]
-    assert shown == [["interception", "ratio", "0.8000", "0.7990", "–", "0.8088", "few", "lines"]] * 2
-
-
 @pytest.mark.parametrize("title", ["[/bold] a title", "[red]a title", "[link=a title", ":smile: a title"])
 def test_a_title_is_printed_as_it_is_written(here, title):
     (here / "a.toml").write_text(f'extends = "minimal"\ntitle = "{title}"\n', encoding="utf-8")
     assert answer("run", "a.toml", *SMALL, "--days", 1).splitlines()[0] == title
+
+
+# Comparisons
+
+TINY = [*SMALL, "--days", 3]
+SLOW = ["--variant", "slow list: policies.reject-listed-numbers.delay=9h"]
+
+
+def test_a_comparison_prints_one_json_object_and_nothing_else(here):
+    (here / "texts.toml").write_text('[[policies]]\nkind = "score-text"\nthreshold = -5\n', encoding="utf-8")
+    options = [*SLOW, "--policies", "texts.toml", "--replications", 2, "--seed", 4, "--set", "police.delay.median=12h"]
+    result = in_a_process("compare", "minimal", *TINY, *options, "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.count("\n") == 1
+    found = json.loads(result.stdout)
+    assert (found["scenario"], found["variants"]) == ("minimal", ["slow list", "texts"])
+    assert (found["seed"], found["scale"], found["days"], found["replications"]) == (4, 10_000, 3, 2)
+    policies = {"policies": [{"kind": "score-text", "threshold": -5}]}
+    expected = ics.compare(
+        ics.load("minimal").replace({"police.delay.median": "12h"}),
+        {"slow list": {"policies.reject-listed-numbers.delay": "9h"}, "texts": policies},
+        replications=2,
+        seed=4,
+        scale=10_000,
+        days=3,
+    )
+    assert found["effects"] == expected.effects.to_dicts()
+    assert found["seeds"] == list(expected.seeds)
+    assert any(row["difference"] for row in found["effects"])
+
+
+def test_a_comparison_is_printed_for_people_and_kept(here):
+    printed = answer("compare", "minimal", *TINY, *SLOW, "--replications", 2, "--out", "kept")
+    assert "scale 1:10000, seed 1, 3 of 14 days from 2025-06-02 after 7 of warm-up" in printed
+    assert "in 2 pairs of runs over the same latent traffic" in " ".join(printed.split())
+    assert "slow list: calls" in printed
+    assert "slow list: messages" in printed
+    assert printed.endswith("kept in kept\n")
+    assert [path.name for path in here.iterdir()] == ["kept"]
+    assert sorted(path.name for path in (here / "kept").iterdir()) == ["effects.parquet", "manifest.json"]
+    assert set(pl.read_parquet(here / "kept" / "effects.parquet")["variant"]) == {"slow list"}
+
+
+def test_a_variant_may_name_python_where_that_is_allowed(here):
+    (here / "mine.py").write_text("def calls(batch):\n    return batch.channel == 0\n", encoding="utf-8")
+    (here / "p.toml").write_text('[[policies]]\nkind = "python"\nid = "calls"\ncall = "mine:calls"\n', "utf-8")
+    options = ["compare", "minimal", *TINY, "--policies", "p.toml", "--replications", 1, "--json"]
+    result = in_a_process(*options, "--allow-python")
+    assert result.returncode == 0, result.stderr
+    effects = {row["metric"]: row["difference"] for row in json.loads(result.stdout)["effects"]}
+    assert effects["voice.settled by calls"] > 0
+    assert "code named in TOML is not run" in refused(*options)
+
+
+IN_COMPARISONS = {
+    (): ["variants: wanted at least one to set beside 'minimal'"],
+    ("--variant", "police.delay=2d"): ["--variant: got 'police.delay=2d'", "wanted 'NAME: PATH=VALUE, ...'"],
+    ("--variant", "a: police.delay"): ["--variant: got ' police.delay'", "wanted PATH=VALUE"],
+    ("--variant", "a: polce.delay=2d"): ["variant 'a': polce.delay: no 'polce'", "did you mean 'police'?"],
+    ("--variant", "a: police.delay=2"): ["variant 'a': minimal: police.delay: got 2"],
+    ("--variant", "a: period.warm_up=7d", "--variant", "a: police.delay=2d"): [
+        "variant 'a': two variants have this name"
+    ],
+    ("--variant", "p: period.warm_up=7d", "--policies", "p.toml"): ["variant 'p': two variants have this name"],
+    ("--variant", "minimal: police.delay=2d"): ["variant 'minimal': the baseline has this name"],
+    (*SLOW, "--policies", "none.toml"): ["none.toml: cannot be read"],
+    (*SLOW, "--replications", "0"): ["replications: got 0; wanted a whole number from 1 to 10000"],
+    (*SLOW, "--days", "15"): ["days: got 15"],
+    (*SLOW, "--slice", "3h"): ["slice: got '3h'"],
+    (*SLOW, "--set", "polce.delay=2d"): ["polce.delay: no 'polce'"],
+    (*SLOW, "--record", "all"): ["No such option", "--record"],
+}
+
+
+@pytest.mark.parametrize("options", IN_COMPARISONS, ids=" ".join)
+def test_a_mistake_in_the_options_of_a_comparison_is_told_in_one_line_and_nothing_is_written(here, options):
+    (here / "p.toml").write_text('[[policies]]\nkind = "reject-spoofed-origin"\n', encoding="utf-8")
+    before = contents(here)
+    line = refused("compare", "minimal", *SMALL, "--out", "deep/er/kept", *options)
+    for text in IN_COMPARISONS[options]:
+        assert text in line
+    assert contents(here) == before
+
+
+def test_a_comparison_that_is_stopped_leaves_nothing(here, monkeypatch):
+    def stopped(*_arguments, **_options):
+        assert [path.name.endswith(".partial") for path in here.iterdir()] == [True]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("interceptsim.experiments.compare.run", stopped)
+    result = call("compare", "minimal", *TINY, *SLOW, "--out", "kept")
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert contents(here) == {}
 
 
 # The other commands
@@ -448,7 +532,7 @@ def test_figures_prints_one_json_object_and_nothing_else():
 @pytest.mark.parametrize("flags", [["--help"], ["-h"], []], ids=repr)
 def test_help_names_every_command(flags):
     printed = answer(*flags)
-    for command in ("run", "validate", "schema", "figures", "calibrate"):
+    for command in ("run", "compare", "validate", "schema", "figures", "calibrate"):
         assert f"\n  {command} " in printed
 
 
@@ -467,7 +551,7 @@ def test_the_version_is_that_of_the_package():
     assert version("interceptsim") in answer("--version")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["compare", "--help"]], ids=" ".join)
 def test_help_loads_no_heavy_library(arguments):
     code = (
         "import sys\n"

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from interceptsim.errors import ConfigurationError
 from interceptsim.ledger import figure, figures, parameters, shipped, shipped_names
-from interceptsim.scenario import load
+from interceptsim.scenario_files import load
 
 STATUSES = {"reported", "measured", "derived", "assumed"}
 

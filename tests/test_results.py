@@ -1,6 +1,7 @@
 """Results: estimates and their intervals, the digest, and the directory a run is kept in."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 
@@ -37,22 +38,39 @@ def kept(found, tmp_path):
 @pytest.mark.parametrize(
     ("p", "freedom", "t"),
     [
-        (0.975, 49, 2.00958),
-        (0.975, 10, 2.22814),
-        (0.975, 5, 2.57058),
-        (0.975, 3, 3.18245),
-        (0.95, 49, 1.67655),
-        (0.995, 49, 2.67995),
-        (0.975, 10**9, 1.95996),
+        (0.975, 1, 12.7062047),
+        (0.975, 2, 4.3026527),
+        (0.975, 3, 3.1824463),
+        (0.975, 4, 2.7764451),
+        (0.975, 5, 2.5705818),
+        (0.975, 10, 2.2281389),
+        (0.975, 49, 2.0095752),
+        (0.95, 49, 1.6765509),
+        (0.995, 49, 2.6799520),
+        (0.975, 120, 1.9799304),
+        (0.975, 10**9, 1.9599640),
     ],
 )
 def test_t_quantiles_are_those_of_the_tables(p, freedom, t):
-    assert t_quantile(p, freedom) == pytest.approx(t, rel=2e-3 if freedom < 10 else 5e-6)
+    assert t_quantile(p, freedom) == pytest.approx(t, abs=6e-8)
 
 
-@given(st.floats(0.5, 0.999), st.integers(3, 1000))
+@pytest.mark.parametrize("p", [0.6, 0.9, 0.975, 0.999])
+def test_t_quantiles_of_one_and_two_degrees_are_the_closed_forms(p):
+    assert t_quantile(p, 1) == pytest.approx(math.tan(math.pi * (p - 0.5)), rel=1e-9)
+    assert t_quantile(p, 2) == pytest.approx((2 * p - 1) / math.sqrt(2 * p * (1 - p)), rel=1e-9)
+
+
+@pytest.mark.parametrize("p", [0.6, 0.975, 0.999])
+def test_both_ways_to_a_t_quantile_meet(p):
+    before, at, after, beyond = (t_quantile(p, freedom) for freedom in (199, 200, 201, 202))
+    assert before > at > after > beyond
+    assert at - after == pytest.approx(((before - at) + (after - beyond)) / 2, rel=1e-3)
+
+
+@given(st.floats(0.5, 0.999), st.integers(1, 1000))
 def test_t_quantiles_are_symmetric_and_wider_than_normal_ones(p, freedom):
-    assert t_quantile(1 - p, freedom) == pytest.approx(-t_quantile(p, freedom), abs=1e-9)
+    assert t_quantile(1 - p, freedom) == pytest.approx(-t_quantile(p, freedom), rel=1e-9, abs=1e-9)
     assert t_quantile(p, freedom) >= t_quantile(p, 10**9) - 1e-9
 
 

@@ -105,7 +105,7 @@ def test_the_interval_covers_the_mean_of_many_seeds(china: Scenario) -> None:
 @pytest.mark.parametrize("name", ["china-2025", "china-2023"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_fitted_figures_are_met_within_two_percent(name: str, seed: int) -> None:
-    from interceptsim.scenario import load
+    from interceptsim.scenario_files import load
 
     targets = simulation.run(load(name), seed=seed, scale=100).targets
     assert len(targets) == 2

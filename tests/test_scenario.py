@@ -1,4 +1,4 @@
-"""Scenarios: what is read from TOML, how it is changed by paths, and how each mistake is told."""
+"""Scenarios: what one holds, how it is changed by paths, and how each mistake is told."""
 
 import datetime as dt
 import json
@@ -20,31 +20,12 @@ from interceptsim.scenario import (
     MIN_SLICE_US,
     Fitted,
     Scenario,
-    load,
-    load_policies,
-    parse_setting,
     schema,
 )
+from interceptsim.scenario_files import load
 from interceptsim.units import DAY_US, HOUR_US, MINUTE_US
 
 SHIPPED = shipped_names("configs")
-
-
-@pytest.fixture
-def write(tmp_path):
-    def written(text, name="a.toml"):
-        path = tmp_path / name
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return written
-
-
-def refusal(path):
-    """Return the error that loading a file gives."""
-    with pytest.raises(ConfigurationError) as caught:
-        load(path)
-    return caught.value
 
 
 def refused_change(scenario, changes):
@@ -71,11 +52,6 @@ def values_of(scenario):
 
 
 # What is shipped
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_scenario_loads_under_its_own_name(name):
-    assert load(name).name == name
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -453,247 +429,50 @@ def test_a_target_of_a_figure_without_a_period_is_refused():
     assert f"no dated figure '{undated}'" in str(refused_change(CHINA, {"calibration.sms.figure": undated}))
 
 
-@pytest.mark.parametrize("key", ["volume", "strength"])
-@pytest.mark.parametrize("path", ["policies.score-txt.threshold", "policies.score-text", "policies", ""])
-def test_a_target_that_solves_for_no_value_is_refused(write, key, path):
-    error = refusal(write(f'extends = "china-2025"\n[[calibration]]\nid = "sms"\n{key} = "{path}"\n'))
-    assert error.where.endswith(f"a.toml: calibration.sms.{key}")
-    assert error.given == path
-
-
-# Files
-
-
-def test_an_unknown_scenario_is_refused_with_the_nearest_and_all_that_are_shipped():
-    error = refusal("minimol")
-    assert error.nearest == "minimal"
-    assert all(name in str(error) for name in SHIPPED)
-
-
-def test_an_unknown_key_in_a_file_is_refused_with_file_path_and_nearest(write):
-    path = write('extends = "minimal"\n[police]\nvoice_complain_ratio = 0.1\n')
-    error = refusal(path)
-    assert error.where == f"{path}: police.voice_complain_ratio"
-    assert error.nearest == "voice_complaint_ratio"
-
-
-def test_a_missing_key_is_told_by_its_path(write):
-    error = refusal(write('name = "a"\n'))
-    assert error.where.endswith("a.toml: title")
-    assert "field required" in str(error)
-
-
-def test_broken_toml_is_told_with_file_and_line(write):
-    path = write('name = "a"\ntitle = = "b"\n')
-    error = refusal(path)
-    assert error.where == str(path)
-    assert "line 2" in str(error)
-
-
-def test_a_missing_file_is_told(tmp_path):
-    error = refusal(tmp_path / "none.toml")
-    assert str(error) == f"{tmp_path / 'none.toml'}: cannot be read: No such file or directory"
-
-
-def test_a_file_that_is_a_directory_is_told(tmp_path):
-    (tmp_path / "d.toml").mkdir()
-    assert "cannot be read: Is a directory" in str(refusal(tmp_path / "d.toml"))
-
-
-def test_a_file_that_is_not_utf_8_is_told_with_the_place(tmp_path):
-    path = tmp_path / "a.toml"
-    path.write_bytes(b'name = "\xff"\n')
-    assert str(refusal(path)).startswith(f"{path}: not UTF-8 text: invalid start byte at byte 8")
-
-
-def test_a_file_without_the_usual_ending_is_read_too(write):
-    path = write('extends = "minimal"\ntitle = "b"\n', name="scenario")
-    assert load(path).title == "b"
-    assert load(str(path)).title == "b"
-
-
-@pytest.mark.parametrize("name", ["a" * 5000, "a" * 5000 + ".toml", "a/" * 5000, "a\0", "a\0.toml", ""])
-def test_what_cannot_be_the_name_of_a_file_is_refused(name):
-    refusal(name)
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        (f"subscribers = {'9' * 5000}", "an integer of thousands of digits"),
-        (f"subscribers = {'[' * 3000}", "nested more than 20 deep"),
-        (f"subscribers = {'[' * 100}{']' * 100}", "nested more than 20 deep"),
-        (f"subscribers.{'.'.join('a' * 3000)} = 1", "nested more than 20 deep"),
-        (f"subscribers = {'9' * 4000}", "less than or equal to 1990000000"),
-    ],
-    ids=["digits", "brackets", "lists", "keys", "number"],
-)
-def test_what_no_reader_can_hold_is_refused(write, text, told):
-    path = write(f'extends = "minimal"\n[population]\n{text}\n')
-    error = refusal(path)
-    assert error.where.startswith(str(path))
-    assert told in str(error)
-    assert len(str(error)) < 500
-
-
-def test_an_id_that_is_no_text_is_told_by_its_path(write):
-    error = refusal(write('extends = "minimal"\n[[hubs]]\nid = 3\n'))
-    assert error.where.endswith("a.toml: hubs.3.id")
-    assert "valid string" in str(error)
-
-
-# Extends
-
-
-def test_a_file_changes_single_values_of_what_it_extends(write):
-    changed = load(write('extends = "minimal"\n[police.delay]\nmedian = "3h"\n'))
-    assert changed.police.delay.law == (2, 2 * HOUR_US, 3.0 * HOUR_US, 0.9)
-    assert changed.extends == "minimal"
-    assert changed.hubs == load("minimal").hubs
-
-
-def test_entries_of_lists_are_merged_by_id_and_new_ones_put_last(write):
-    text = """
-        extends = "minimal"
-        [[policies]]
-        kind = "score-text"
-        threshold = 0.9
-        [[policies]]
-        kind = "reject-spoofed-origin"
-        [[traffic.lines]]
-        id = "calls"
-        attempts_per_day = 7
-    """
-    changed = load(write(text))
-    ids = ["reject-listed-numbers", "limit-attempts", "score-text", "reject-spoofed-origin"]
-    assert [p.id for p in changed.policies] == ids
-    assert changed.policies[2].threshold == 0.9
-    assert [(g.id, g.attempts_per_day) for g in changed.traffic.lines] == [("calls", 7), ("messages", 100)]
-    assert changed.traffic.lines[0].number_life == load("minimal").traffic.lines[0].number_life
-
-
-def test_lists_of_plain_values_are_replaced_whole(write):
-    hours = [1] * 24
-    changed = load(write(f'extends = "minimal"\n[[traffic.profiles]]\nid = "day"\nhours = {hours}\n'))
-    assert changed.traffic.profiles[0].hours == tuple(hours)
-
-
-def test_an_extended_file_is_found_beside_the_one_that_extends_it(write, tmp_path):
-    (tmp_path / "below").mkdir()
-    write('extends = "minimal"\ntitle = "base"\n', name="below/base.toml")
-    assert load(write('extends = "below/base.toml"\n')).title == "base"
-    assert load(write('extends = "base.toml"\nname = "top"\n', name="below/top.toml")).name == "top"
-
-
-def test_scenarios_may_extend_one_another_in_a_chain(write):
-    write('extends = "minimal"\ntitle = "one"\n[police]\nsms_complaint_ratio = 0.5\n', name="one.toml")
-    write('extends = "one.toml"\ntitle = "two"\n', name="two.toml")
-    changed = load(write('extends = "two.toml"\nname = "three"\n', name="three.toml"))
-    assert (changed.name, changed.title, changed.police.sms_complaint_ratio) == ("three", "two", 0.5)
-
-
-def test_a_file_that_extends_itself_is_refused(write):
-    assert str(refusal(write('extends = "a.toml"\n'))).endswith("a.toml: extends itself")
-    write('extends = "c.toml"\n', name="b.toml")
-    assert "extends itself" in str(refusal(write('extends = "b.toml"\n', name="c.toml")))
-
-
-@pytest.mark.parametrize("spelling", ["./a.toml", "below/../a.toml", "link.toml"])
-def test_a_file_that_extends_itself_by_another_name_is_refused(write, tmp_path, spelling):
-    (tmp_path / "below").mkdir()
-    (tmp_path / "link.toml").symlink_to("a.toml")
-    error = refusal(write(f'extends = "{spelling}"\n'))
-    assert error.wanted == "extends itself"
-    assert len(str(error)) < 4 * len(str(tmp_path)) + 100
-
-
-def test_what_is_extended_must_be_there(write):
-    path = write('extends = "minimol"\n')
-    assert refusal(path).nearest == "minimal"
-    assert str(refusal(path)).startswith(f"{path}: extends: minimol: no such scenario")
-    assert str(refusal(write('extends = "none.toml"\n'))).startswith(
-        f"{path}: extends: {path.parent}/none.toml: cannot"
-    )
-    assert refusal(write("extends = 3\n")).given == 3
-
-
-def test_china_2023_is_china_2025_with_its_own_period_and_figures():
-    scenario = load("china-2023")
-    assert scenario.extends == "china-2025"
-    assert (scenario.hubs, scenario.traffic.lines, scenario.population) == (
-        CHINA.hubs,
-        CHINA.traffic.lines,
-        CHINA.population,
-    )
-    assert [p.id for p in scenario.policies] == [p.id for p in CHINA.policies]
-    assert [(t.id, t.figure) for t in scenario.calibration] == [
-        ("voice", "calls_intercepted_2023"),
-        ("sms", "sms_blocked_2023"),
-    ]
-    assert [t.strength for t in scenario.calibration] == [t.strength for t in CHINA.calibration]
-
-
 # Fitted values
 
-FITTED = """
-    extends = "minimal"
-    [fitted."policies.score-text.threshold"]
-    value = 0.55
-    figure = "sms_blocked_2025"
-    under = "an interception ratio of 0.75 (assumed)"
-    [fitted."traffic.voice.latent"]
-    value = "7e8/year"
-    figure = "calls_intercepted_2025"
-    under = "an interception ratio of 0.8 (assumed)"
-"""
+
+@pytest.fixture
+def fitted(minimal):
+    values = {"policies.score-text.threshold": 0.55, "traffic.voice.latent": "7e8/year"}
+    return minimal.fit({path: Fitted(value=v, figure="a figure", under="a ratio") for path, v in values.items()})
 
 
-def test_fitted_values_take_the_place_of_those_above(write):
-    scenario = load(write(FITTED))
-    assert scenario.policies[2].threshold == 0.55
-    assert scenario.traffic.voice.latent == 7e8
-    assert scenario.fitted["traffic.voice.latent"].figure == "calls_intercepted_2025"
-
-
-def test_a_scenario_with_fitted_values_reads_back_equal(write):
-    scenario = load(write(FITTED))
-    assert Scenario.model_validate(scenario.as_dict()) == scenario
-
-
-def test_a_fitted_value_that_is_replaced_is_fitted_no_more(write):
-    scenario = load(write(FITTED)).replace({"policies.score-text.threshold": 0.8})
-    assert scenario.policies[2].threshold == 0.8
-    assert set(scenario.fitted) == {"traffic.voice.latent"}
-    assert scenario.traffic.voice.latent == 7e8
+def test_a_fitted_value_that_is_replaced_is_fitted_no_more(fitted):
+    changed = fitted.replace({"policies.score-text.threshold": 0.8})
+    assert changed.policies[2].threshold == 0.8
+    assert set(changed.fitted) == {"traffic.voice.latent"}
+    assert changed.traffic.voice.latent == 7e8
 
 
 @pytest.mark.parametrize("path", ["policies", "traffic.voice", "traffic"])
-def test_a_fitted_value_is_fitted_no_more_where_a_table_above_it_is_replaced(write, path):
-    scenario = load(write(FITTED))
-    tables = scenario.as_dict()
+def test_a_fitted_value_is_fitted_no_more_where_a_table_above_it_is_replaced(fitted, path):
+    tables = fitted.as_dict()
     tables["policies"][2]["threshold"] = 0.9
     tables["traffic"]["voice"]["latent"] = "1e9/year"
     for key in path.split("."):
         tables = tables[key]
-    changed = scenario.replace({path: tables})
+    changed = fitted.replace({path: tables})
     left = "policies.score-text.threshold" if path.startswith("traffic") else "traffic.voice.latent"
     assert set(changed.fitted) == {left}
 
 
-def test_a_fitted_value_is_fitted_no_more_where_its_policy_is_left_out(write):
-    scenario = load(write(FITTED))
-    assert set(scenario.replace({"policies": []}).fitted) == {"traffic.voice.latent"}
-    assert set(scenario.with_policies([]).fitted) == {"traffic.voice.latent"}
+def test_a_fitted_value_is_fitted_no_more_where_its_policy_is_left_out(fitted):
+    assert set(fitted.replace({"policies": []}).fitted) == {"traffic.voice.latent"}
+    assert set(fitted.with_policies([]).fitted) == {"traffic.voice.latent"}
 
 
-def test_the_same_value_written_otherwise_is_still_fitted(write):
-    scenario = load(write(FITTED))
-    assert scenario.replace({"traffic.voice.latent": "0.7e9/year"}) == scenario
+def test_the_same_value_written_otherwise_is_still_fitted(fitted):
+    assert fitted.replace({"traffic.voice.latent": "0.7e9/year"}) == fitted
 
 
-def test_what_is_fitted_is_not_set_but_by_its_value(write):
+def test_what_is_fitted_is_not_set_but_by_its_value(fitted):
     for path, value in (("fitted", 5), ("fitted", []), ("fitted", {}), ("fitted.traffic", 3)):
-        assert "`interceptsim calibrate` writes it" in str(refused_change(load(write(FITTED)), {path: value}))
+        assert "`interceptsim calibrate` writes it" in str(refused_change(fitted, {path: value}))
+
+
+def test_another_value_replaced_leaves_what_is_fitted(fitted):
+    assert fitted.replace({"police.delay.median": "3h"}).fitted == fitted.fitted
 
 
 def test_a_scenario_fitted_from_python_says_so(minimal):
@@ -702,164 +481,6 @@ def test_a_scenario_fitted_from_python_says_so(minimal):
     assert scenario.policies[2].threshold == 0.55
     assert scenario.fitted == {"policies.score-text.threshold": entry}
     assert Scenario.model_validate(scenario.as_dict()) == scenario
-
-
-# Fitted values of what is extended
-
-
-def test_what_the_base_was_fitted_to_is_inherited_with_its_values(write):
-    scenario = load(write('extends = "china-2025"\ntitle = "another"\n'))
-    assert scenario.fitted == CHINA.fitted
-    assert scenario.replace({"title": CHINA.title, "extends": None}) == CHINA
-
-
-@pytest.mark.parametrize(
-    ("text", "path"),
-    [
-        ('[traffic.voice]\nlatent = "1e9/year"\n', "traffic.voice.latent"),
-        ('[[policies]]\nkind = "score-text"\nthreshold = 0.9\n', "policies.score-text.threshold"),
-    ],
-)
-def test_a_value_of_the_file_itself_takes_the_place_of_a_fitted_one_of_its_base(write, text, path):
-    changed = load(write(f'extends = "china-2025"\n{text}'))
-    assert CHINA.fitted.keys() - changed.fitted.keys() == {path}
-    assert values_of(changed)[path] in {"1000000000.0/year", 0.9}
-
-
-def test_a_fitted_value_of_the_file_itself_takes_the_place_of_all_others(write):
-    write(FITTED, name="base.toml")
-    text = FITTED.replace("minimal", "base.toml").replace("7e8", "8e8").replace("0.55", "0.65")
-    assert (
-        load(write(text.replace("[fitted", '[traffic.voice]\nlatent = "1e9/year"\n[fitted', 1))).traffic.voice.latent
-        == 8e8
-    )
-    again = load(write(text[: text.index('[fitted."traffic')]))
-    assert again.traffic.voice.latent == 7e8
-    assert again.policies[2].threshold == 0.65
-    assert [again.fitted[path].value for path in sorted(again.fitted)] == [0.65, "7e8/year"]
-
-
-def test_another_value_replaced_leaves_what_is_fitted(write):
-    scenario = load(write(FITTED))
-    assert scenario.replace({"police.delay.median": "3h"}).fitted == scenario.fitted
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "told"),
-    [
-        ("traffic.voice.latnt", '"5/day"', "traffic.voice.latnt: no such key; did you mean 'latent'?"),
-        ("policies.score-txt.threshold", "0.5", "did you mean 'score-text'?"),
-        ("traffic.voice.latent", "5", "wanted a volume with its period"),
-    ],
-)
-def test_a_fitted_value_that_does_not_fit_is_refused(write, path, value, told):
-    text = f'extends = "minimal"\n[fitted."{path}"]\nvalue = {value}\nfigure = "a"\nunder = "b"\n'
-    assert told in str(refusal(write(text)))
-
-
-@pytest.mark.parametrize("missing", ["value", "figure", "under"])
-def test_a_fitted_value_says_what_it_was_fitted_to(write, missing):
-    entry = {"value": "5", "figure": '"a"', "under": '"b"'}
-    lines = "\n".join(f"{key} = {value}" for key, value in entry.items() if key != missing)
-    error = refusal(write(f'extends = "minimal"\n[fitted."police.delay"]\n{lines}\n'))
-    assert error.where.endswith(f"a.toml: fitted.police.delay.{missing}")
-
-
-def test_fitted_must_be_a_table(write):
-    assert refusal(write('fitted = 3\nextends = "minimal"\n')).given == 3
-
-
-# Lists of policies and single settings
-
-
-def test_a_file_of_policies_gives_its_entries_in_order(write, minimal):
-    path = write('[[policies]]\nkind = "reject-spoofed-origin"\n[[policies]]\nkind = "score-text"\nthreshold = 0.5\n')
-    assert [p.id for p in minimal.replace({"policies": load_policies(path)}).policies] == [
-        "reject-spoofed-origin",
-        "score-text",
-    ]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "policies = 3\n", 'policies = ["score-text"]\n', '[policies]\nkind = "score-text"\n']
-)
-def test_a_file_without_entries_of_policies_is_refused(write, text):
-    with pytest.raises(ConfigurationError, match=r"a\.toml: wanted \[\[policies\]\] entries"):
-        load_policies(write(text))
-
-
-def test_an_unknown_kind_in_a_file_of_policies_is_refused_with_file_and_nearest(write):
-    path = write('[[policies]]\nkind = "limit-attempt"\n')
-    with pytest.raises(ConfigurationError) as caught:
-        load_policies(path)
-    assert caught.value.where == f"{path}: policies.limit-attempt"
-    assert "did you mean 'limit-attempts'?" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("kind = []", "policies.[]: no such policy: []"),
-        ("", "policies.0: wanted a table with the 'kind' of a policy"),
-        ('kind = "score-text"\nthreshold = "high"', "policies.score-text.threshold: got 'high'"),
-        ('kind = "score-text"\ntreshold = 1', "did you mean 'threshold'?"),
-    ],
-)
-def test_a_mistake_in_a_file_of_policies_is_told_with_file_and_path(write, text, told):
-    path = write(f"[[policies]]\n{text}\n")
-    with pytest.raises(ConfigurationError) as caught:
-        load_policies(path)
-    assert str(caught.value).startswith(f"{path}: policies.")
-    assert told in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "setting"),
-    [
-        ("a.b=1", ("a.b", 1)),
-        ("a.b=0.5", ("a.b", 0.5)),
-        ("a.b=true", ("a.b", True)),
-        ("a.b=2h", ("a.b", "2h")),
-        ('a.b="2h"', ("a.b", "2h")),
-        ("a.b=two words", ("a.b", "two words")),
-        (" a.b = 'x=y' ", ("a.b", "x=y")),
-        ("a.b=[1, 2]", ("a.b", [1, 2])),
-        ("a.b={c = 1}", ("a.b", {"c": 1})),
-        ("a.b=2025-01-31", ("a.b", "2025-01-31")),
-        ("a.b=", ("a.b", "")),
-    ],
-)
-def test_a_setting_is_read_as_toml_or_else_as_bare_text(text, setting):
-    assert parse_setting(text) == setting
-
-
-@pytest.mark.parametrize("text", ["", "a.b", "=1", "  =1"])
-def test_a_setting_needs_a_path_and_a_value(text):
-    with pytest.raises(ConfigurationError, match="wanted PATH=VALUE") as caught:
-        parse_setting(text)
-    assert (caught.value.where, caught.value.given) == ("--set", text)
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("a=1\nb=2", "wanted one PATH=VALUE"),
-        ("a=1\n[b]", "wanted one PATH=VALUE"),
-        (f"a={'9' * 5000}", "--set a: holds an integer of thousands of digits"),
-        (f"a={'[' * 3000}", "--set a: tables or lists nested"),
-        (f"a={{{'.'.join('b' * 3000)} = 1}}", "--set a: tables or lists nested"),
-    ],
-    ids=["two", "table", "digits", "brackets", "keys"],
-)
-def test_a_setting_is_one_value_that_a_scenario_can_hold(text, told):
-    with pytest.raises(ConfigurationError) as caught:
-        parse_setting(text)
-    assert told in str(caught.value)
-
-
-@given(st.text(st.characters(exclude_characters="="), min_size=1).filter(str.strip), st.integers(-(2**63), 2**63))
-def test_a_setting_keeps_its_path_whatever_it_is(path, value):
-    assert parse_setting(f"{path}={value}") == (path.strip(), value)
 
 
 # JSON Schema

@@ -22,15 +22,18 @@ if TYPE_CHECKING:
         LookaheadError,
         ResultsError,
     )
+    from interceptsim.experiments.compare import Comparison, compare
     from interceptsim.filtering.plan import FilterCore, compile_filter
     from interceptsim.ledger import figures, parameters
     from interceptsim.results import RunResult, open_run
-    from interceptsim.scenario import Scenario, load
+    from interceptsim.scenario import Scenario
+    from interceptsim.scenario_files import load
     from interceptsim.simulation import run
 
 _HOMES = {
     "AttemptBatch": "attempts",
     "ColumnError": "errors",
+    "Comparison": "experiments.compare",
     "ConfigurationError": "errors",
     "Decisions": "attempts",
     "FilterCore": "filtering.plan",
@@ -41,9 +44,10 @@ _HOMES = {
     "Scenario": "scenario",
     "Truth": "attempts",
     "calibrate": "calibration",
+    "compare": "experiments.compare",
     "compile_filter": "filtering.plan",
     "figures": "ledger",
-    "load": "scenario",
+    "load": "scenario_files",
     "open_run": "results",
     "parameters": "ledger",
     "run": "simulation",
@@ -52,6 +56,7 @@ _HOMES = {
 __all__ = [
     "AttemptBatch",
     "ColumnError",
+    "Comparison",
     "ConfigurationError",
     "Decisions",
     "FilterCore",
@@ -62,6 +67,7 @@ __all__ = [
     "Scenario",
     "Truth",
     "calibrate",
+    "compare",
     "compile_filter",
     "figures",
     "load",

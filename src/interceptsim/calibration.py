@@ -18,7 +18,8 @@ from interceptsim import ledger
 from interceptsim.errors import ConfigurationError
 from interceptsim.randomness import replication_seed
 from interceptsim.results import RunResult
-from interceptsim.scenario import CalibrationTarget, Fitted, Scenario, find_scenario
+from interceptsim.scenario import CalibrationTarget, Fitted, Scenario
+from interceptsim.scenario_files import find_scenario
 from interceptsim.simulation import run
 
 __all__ = ["CalibrationResult", "calibrate", "write_fitted"]

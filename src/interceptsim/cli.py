@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,7 @@ from interceptsim.errors import InterceptSimError, nearest_name
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
-    from rich.console import Console
 
-    from interceptsim.results import RunResult
     from interceptsim.scenario import Scenario
 
 __all__ = ["main"]
@@ -94,226 +92,142 @@ def _duration(_ctx: click.Context, _param: click.Parameter, given: str | None) -
         raise click.BadParameter(f"{given!r}: {error}") from None
 
 
-def _load(name: str, settings: tuple[str, ...], policies: str | None) -> Scenario:
+def _load(name: str, settings: tuple[str, ...], policies: str | None = None, *, allow_python: bool = False) -> Scenario:
     """Return a scenario with another list of policies and single values, as the options ask."""
-    from interceptsim.scenario import load, load_policies, parse_setting
+    from interceptsim.scenario_files import load, load_policies
+    from interceptsim.tables import parse_setting
 
     scenario = load(name)
     if policies is not None:
         scenario = scenario.replace({"policies": load_policies(Path(policies))})
-    return scenario.replace(dict(parse_setting(s) for s in settings)) if settings else scenario
+    if settings:
+        scenario = scenario.replace(dict(parse_setting(s) for s in settings))
+    return _imported(scenario) if allow_python else scenario
+
+
+def _imported(scenario: Scenario) -> Scenario:
+    """Return a scenario whose Python policies have the functions that they name."""
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    return scenario.with_policies(p.imported() if p.kind == "python" else p for p in scenario.policies)
+
+
+_SETTINGS = click.option("--set", "settings", metavar="PATH=VALUE", multiple=True, help="Change one value; repeatable.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+
+
+def _options_of_runs(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that runs are made by: those of `simulation.run` and those of the scenario."""
+    options = (
+        click.option(
+            "--scale", default="1:1000", show_default=True, callback=_scale, help="One in N lines and people."
+        ),
+        click.option("--seed", default=1, show_default=True, help="Root of every draw."),
+        click.option("--days", type=int, help="Count only so many days of the period."),
+        click.option("--threads", type=int, help="Threads; by default one a core."),
+        click.option("--slice", "slice_us", callback=_duration, help="Length of a slice; changes the speed alone."),
+        click.option("--engine", type=click.Choice(["columnar", "reference"]), default="columnar", show_default=True),
+        click.option("--allow-python", is_flag=True, help="Run Python functions that policies name."),
+        _SETTINGS,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @main.command()
 @click.argument("scenario", default="china-2025")
-@click.option("--scale", default="1:1000", show_default=True, callback=_scale, help="One in N lines and subscribers.")
-@click.option("--seed", default=1, show_default=True, help="Root of every draw.")
-@click.option("--days", type=int, help="Count only so many days of the period.")
-@click.option("--threads", type=int, help="Threads; by default one a core.")
-@click.option("--slice", "slice_us", callback=_duration, help="Length of a slice; changes the speed alone.")
-@click.option("--engine", type=click.Choice(["columnar", "reference"]), default="columnar", show_default=True)
 @click.option("--policies", metavar="FILE", help="Take the policies of this TOML file instead.")
-@click.option("--allow-python", is_flag=True, help="Run Python functions that policies name.")
-@click.option("--set", "settings", metavar="PATH=VALUE", multiple=True, help="Change one value; may be repeated.")
+@_options_of_runs
 @click.option("--record", type=click.Choice(["none", "sample", "all"]), default="none", show_default=True)
 @click.option("--out", metavar="DIR", help="Keep the run in a new directory.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@_JSON
 def run(
     scenario: str,
-    scale: int,
-    seed: int,
-    days: int | None,
-    threads: int | None,
-    slice_us: int | None,
-    engine: str,
     policies: str | None,
-    allow_python: bool,
     settings: tuple[str, ...],
+    allow_python: bool,
     record: str,
     out: str | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Simulate SCENARIO, a shipped name or a TOML file, and print what it found."""
+    from interceptsim.printing import print_run, progress_bar
     from interceptsim.results import writing_aside
     from interceptsim.simulation import recorded_bytes
     from interceptsim.simulation import run as simulate
 
-    loaded = _load(scenario, settings, policies)
-    if allow_python:
-        sys.path.insert(0, str(Path.cwd()))
-        loaded = loaded.with_policies(p.imported() if p.kind == "python" else p for p in loaded.policies)
+    loaded = _load(scenario, settings, policies, allow_python=allow_python)
     if record != "none" and out is None:
         raise click.UsageError("--record needs --out DIR to put the attempts in")
-    with contextlib.ExitStack() as stack:
-        aside = stack.enter_context(writing_aside(Path(out))) if out is not None else None
-        if record != "none" and aside is not None:
-            size = recorded_bytes(loaded, scale, days, record, aside)
+    with writing_aside(Path(out)) if out is not None else contextlib.nullcontext() as aside:
+        folder = aside if record != "none" else None
+        if folder is not None:
+            size = recorded_bytes(loaded, options["scale"], options["days"], record, folder)
             click.echo(f"recording about {size / 1e9:.2g} GB", err=True)
-        with _progress(f"{loaded.name} at 1:{scale}", shown=sys.stderr.isatty()) as progress:
-            result = simulate(
-                loaded,
-                seed=seed,
-                scale=scale,
-                days=days,
-                threads=threads,
-                slice_us=slice_us,
-                engine=engine,  # type: ignore[arg-type]
-                record=record,  # type: ignore[arg-type]
-                record_folder=aside if record != "none" else None,
-                progress=progress,
-            )
+        with progress_bar(f"{loaded.name} at 1:{options['scale']}", shown=sys.stderr.isatty()) as progress:
+            result = simulate(loaded, record=record, record_folder=folder, progress=progress, **options)  # type: ignore[arg-type]
         if aside is not None:
             result.write_into(aside)
     if as_json:
         click.echo(json.dumps(result.as_json()))
     else:
-        _print_run(result)
+        print_run(result)
         if out is not None:
             click.echo(f"kept in {out}")
 
 
-class _progress:  # noqa: N801  reads as a verb where it is used
-    """A progress bar of days on standard error, with attempts per second and the time left."""
+@main.command()
+@click.argument("scenario")
+@click.option("--variant", "texts", metavar="'NAME: PATH=VALUE, ...'", multiple=True, help="A variant; repeatable.")
+@click.option("--policies", metavar="FILE", multiple=True, help="A variant with this file's policies; repeatable.")
+@click.option("--replications", default=5, show_default=True, help="Pairs of runs, each with a seed of its own.")
+@_options_of_runs
+@click.option("--out", metavar="DIR", help="Keep the differences in a new directory.")
+@_JSON
+def compare(
+    scenario: str,
+    texts: tuple[str, ...],
+    policies: tuple[str, ...],
+    replications: int,
+    settings: tuple[str, ...],
+    allow_python: bool,
+    out: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Set variants of SCENARIO beside it, over the same latent traffic, and print what they change."""
+    from interceptsim.experiments.compare import compare as set_beside
+    from interceptsim.experiments.compare import parse_variant, variants_of
+    from interceptsim.printing import print_comparison, progress_bar
+    from interceptsim.results import writing_aside
+    from interceptsim.scenario_files import load_policies
 
-    def __init__(self, title: str, *, shown: bool) -> None:
-        self._title = title
-        self._shown = shown
-
-    def __enter__(self) -> Any:
-        if not self._shown:
-            return None
-        import time
-
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("day {task.completed} of {task.total}"),
-            TextColumn("{task.fields[speed]}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._bar = bar
-        bar.start()
-        task = bar.add_task(self._title, total=None, speed="")
-        started = time.perf_counter()
-
-        def progress(done: int, total: int, attempts: int) -> None:
-            speed = attempts / (time.perf_counter() - started) / 1e6
-            bar.update(task, completed=done, total=total, speed=f"{speed:.1f} M attempts/s")
-
-        return progress
-
-    def __exit__(self, *_: object) -> None:
-        if self._shown:
-            self._bar.stop()
-
-
-def _readable(value: float, of: float | None = None) -> str:
-    """Write a number as people say it, in the unit that fits `of` (the number itself by default)."""
-    reference = abs(value if of is None else of)
-    for size, name in ((1e9, " bn"), (1e6, " M"), (1e3, " k")):
-        if reference >= size:
-            return f"{value / size:.3f}{name}"
-    return f"{value:.4g}"
-
-
-def _interval(low: float, high: float, of: float) -> str:
-    """Write an interval in the unit in which `of` is shown, unless that is 0."""
-    shown = of or high
-    ends = [_readable(end, shown).partition(" ")[0] for end in (low, high)]
-    return " – ".join(ends) + ("" if of else _readable(high).removeprefix(ends[1]))
-
-
-def _console() -> Console:
-    """Return a console that prints text as it is: brackets and colons in data are no markup."""
-    from rich.console import Console
-
-    return Console(markup=False, emoji=False)
-
-
-def _print_run(result: RunResult) -> None:
-    """Print the tables of a run."""
-    from rich import box
-    from rich.table import Table
-
-    def a_table(title: str, left: tuple[str, ...], right: tuple[str, ...], last: str | None = None) -> Table:
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        for column in left:
-            table.add_column(column, no_wrap=True)
-        for column in right:
-            table.add_column(column, no_wrap=True, justify="right")
-        if last is not None:
-            table.add_column(last, no_wrap=True)
-        return table
-
-    console = _console()
-    period = result.scenario.period
-    days = f"{result.days} days" if result.days == period.days else f"{result.days} of {period.days} days"
-    console.print(result.scenario.title, style="bold")
-    console.print(
-        f"scale 1:{result.scale}, seed {result.seed}, {days} from {period.start} after {period.warm_up_days} of "
-        "warm-up\nEstimates are for the full-size world; intervals are 95 %.\n"
-    )
-    if result.targets:
-        columns = ("reported", "simulated", "interval", "ratio")
-        table = a_table("Reported and simulated", ("figure",), columns, "role")
-        for t in result.targets:
-            shown = (
-                _readable(t.reported),
-                _readable(t.simulated),
-                _interval(t.low, t.high, t.simulated),
-                f"{t.ratio:.4f}",
-            )
-            table.add_row(t.id, *shown, t.role)
-        console.print(table)
-        prorated = (
-            "Reported figures are prorated to the simulated days. " if any(t.prorated for t in result.targets) else ""
-        )
-        console.print(
-            f"{prorated}A fitted figure is no evidence: latent volume and one strength were chosen for it, under "
-            "an interception ratio that is assumed.\n",
-            style="dim",
-        )
-    for channel, unit in (("voice", "calls"), ("sms", "messages")):
-        if not result.metrics.get(f"{channel}.made"):
-            continue
-        table = a_table(f"What became of the {unit}", ("",), (unit, "interval"), "status")
-        for metric, value, low, high, of, status in result.summary.iter_rows():
-            name = metric.removeprefix(f"{channel}.")
-            rule = name.removeprefix("settled by ")
-            if name == metric or (rule != name and not value):
-                continue
-            if name in ("numbers", "complaints"):
-                name = {"numbers": "numbers used", "complaints": "numbers complained of"}[name]
-            table.add_row(
-                f"  by {rule}" if metric.startswith(f"{channel}.settled") else name,
-                f"{value:.4f}" if of == "ratio" else _readable(value),
-                f"{low:.4f} – {high:.4f}" if of == "ratio" else _interval(low, high, value),
-                status,
-            )
-        console.print(table)
-        rules = a_table(f"What each rule matched, in {unit} at 1:{result.scale}", ("rule",), ("matched", "alone"))
-        for name, matched in result.metrics.items():
-            rule = name.removeprefix(f"{channel}.matched by ")
-            if rule != name and not name.endswith(" alone") and matched:
-                rules.add_row(rule, f"{matched:,}", f"{result.metrics[name + ' alone']:,}")
-        console.print(rules)
-    console.print(
-        f"{result.attempts:,} attempts decided in {result.wall_s:.2f} s "
-        f"({result.attempts / result.wall_s / 1e6:.1f} million a second, {result.threads} threads, slices of "
-        f"{result.slice_us / 6e7:g} min; compiling took {result.compile_s:.1f} s)\ndigest {result.digest}"
-    )
+    loaded = _load(scenario, settings, allow_python=allow_python)
+    named = [parse_variant(text) for text in texts]
+    named += [(Path(file).stem, {"policies": load_policies(Path(file))}) for file in policies]
+    variants = variants_of(loaded, named)
+    if allow_python:
+        variants = {name: _imported(variant) for name, variant in variants.items()}
+    with writing_aside(Path(out)) if out is not None else contextlib.nullcontext() as aside:
+        with progress_bar(f"{loaded.name} and variants", shown=sys.stderr.isatty()) as progress:
+            found = set_beside(loaded, variants, replications=replications, progress=progress, **options)
+        if aside is not None:
+            found.write_into(aside)
+    if as_json:
+        click.echo(json.dumps(found.as_json()))
+    else:
+        print_comparison(found)
+        if out is not None:
+            click.echo(f"kept in {out}")
 
 
 @main.command()
 @click.argument("file")
 def validate(file: str) -> None:
     """Check a scenario file, or a shipped scenario by name."""
-    from interceptsim.scenario import load
+    from interceptsim.scenario_files import load
 
     scenario = load(file)
     click.echo(
@@ -331,7 +245,7 @@ def schema() -> None:
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@_JSON
 def figures(as_json: bool) -> None:
     """Print the reported figures and the sourced parameters."""
     from interceptsim import ledger
@@ -345,7 +259,9 @@ def figures(as_json: bool) -> None:
         return
     from rich.table import Table
 
-    console = _console()
+    from interceptsim.printing import plain_console
+
+    console = plain_console()
     table = Table("id", "value", "period", "source", "note", title="Reported figures", show_lines=True)
     for f in ledger.figures():
         period = f"{f.start or '?'} to {f.end or '?'}"
@@ -364,7 +280,7 @@ def figures(as_json: bool) -> None:
 @click.option("--scale", default="1:100", show_default=True, callback=_scale, help="Scale of the runs it makes.")
 @click.option("--seeds", default=4, show_default=True, type=click.IntRange(1, 100), help="Runs for each trial.")
 @click.option("--threads", type=int, help="Threads; by default one a core.")
-@click.option("--set", "settings", metavar="PATH=VALUE", multiple=True, help="Change one value; may be repeated.")
+@_SETTINGS
 @click.option("--out", metavar="FILE", help="Write the scenario with its fitted values here.")
 def calibrate(
     scenario: str, scale: int, seeds: int, threads: int | None, settings: tuple[str, ...], out: str | None
@@ -376,7 +292,7 @@ def calibrate(
     def say(text: str) -> None:
         click.echo(text, err=True)
 
-    _, found = solve(_load(scenario, settings, None), scale=scale, seeds=seeds, threads=threads, progress=say)
+    _, found = solve(_load(scenario, settings), scale=scale, seeds=seeds, threads=threads, progress=say)
     for result in found:
         click.echo(
             f"{result.figure}: ratio {result.reached_ratio:.4f} (assumed {result.interception_ratio:g}) with "
@@ -401,7 +317,9 @@ def policies(as_json: bool) -> None:
         return
     from rich.table import Table
 
-    console = _console()
+    from interceptsim.printing import plain_console
+
+    console = plain_console()
     shared = ("kind", "id", "enabled", "channels", "entries")
     for kind, policy in kinds.items():
         text = " ".join((policy.__doc__ or "").replace("`", "").split())
@@ -434,7 +352,7 @@ def _default(field: FieldInfo) -> str:
 @click.option("--rows", "n", default=4_000_000, show_default=True, type=click.IntRange(1000, 50_000_000))
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 64))
 @click.option("--only", metavar="TEXT", multiple=True, help="Workloads whose name holds this; may be repeated.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@_JSON
 def bench(suite: str, n: int, threads: int, only: tuple[str, ...], as_json: bool) -> None:
     """Measure the filter core beside NumPy, Polars, DuckDB and Python, with equal results."""
     from interceptsim import bench as marks

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import json
+import math
 import os
 import platform
 import shutil
@@ -27,7 +29,8 @@ from numpy.typing import NDArray
 
 from interceptsim.attempts import ALLOW, DELIVER, ENTRIES, VERDICTS, Rows
 from interceptsim.errors import ConfigurationError, ResultsError
-from interceptsim.scenario import Scenario, validated
+from interceptsim.scenario import Scenario
+from interceptsim.tables import validated
 
 __all__ = ["Estimate", "Recorder", "Replicates", "RunResult", "Target", "digest_of", "open_run", "t_quantile"]
 
@@ -59,20 +62,40 @@ class Target:
     prorated: bool
 
 
+@functools.cache
 def t_quantile(p: float, freedom: int) -> float:
-    """Return Student's t quantile for 3 or more degrees of freedom, to three digits or better.
+    """Return Student's t quantile for `p` between 0 and 1 and one or more degrees of freedom, to eight digits.
 
-    The expansion of Abramowitz and Stegun, 26.7.5.
+    Found by halving the angle whose probability is a finite sum; beyond 200 degrees the expansion 26.7.5 of Abramowitz
+    and Stegun is as good.
     """
-    z = NormalDist().inv_cdf(p)
-    terms = (
-        z,
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return sum(term / freedom**k for k, term in enumerate(terms))
+    if freedom > 200:
+        z = NormalDist().inv_cdf(p)
+        terms = (
+            z,
+            (z**3 + z) / 4,
+            (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+            (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+            (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+        )
+        return sum(term / freedom**k for k, term in enumerate(terms))
+    low, high = -math.pi / 2, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _t_probability(middle, freedom) < p else (low, middle)
+    return math.sqrt(freedom) * math.tan((low + high) / 2)
+
+
+def _t_probability(angle: float, freedom: int) -> float:
+    """Return P(t <= sqrt(freedom) tan(angle)) of Student's t (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
+    odd = freedom % 2
+    term = math.cos(angle) ** odd
+    total = 0.0
+    for power in range(odd, freedom - 1, 2):
+        total += term
+        term *= (power + 1) / (power + 2) * math.cos(angle) ** 2
+    within = math.sin(angle) * total
+    return (1 + ((angle + within) * 2 / math.pi if odd else within)) / 2
 
 
 @dataclass(frozen=True)
@@ -300,14 +323,7 @@ class RunResult:
         manifest = {
             **self.as_json(),
             "resolved_scenario": self.scenario.as_dict(),
-            "written": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            "versions": {name: version(name) for name in ("interceptsim", "simpy", "numpy", "polars", "numba")},
-            "machine": {
-                "python": platform.python_version(),
-                "system": platform.system(),
-                "processor": platform.machine(),
-                "cores": os.cpu_count(),
-            },
+            **provenance(),
         }
         self.summary.write_parquet(aside / "summary.parquet")
         self.daily.write_parquet(aside / "daily.parquet")
@@ -317,6 +333,20 @@ class RunResult:
             if frame is not None:
                 frame.write_parquet(aside / f"{name}.parquet")
         (aside / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False), "utf-8")
+
+
+def provenance() -> dict[str, Any]:
+    """Return what every manifest says of its making: when, by what versions, on what machine."""
+    return {
+        "written": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "versions": {name: version(name) for name in ("interceptsim", "simpy", "numpy", "polars", "numba")},
+        "machine": {
+            "python": platform.python_version(),
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+        },
+    }
 
 
 @contextlib.contextmanager

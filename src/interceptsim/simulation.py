@@ -32,7 +32,7 @@ from interceptsim.traffic.population import FOLDS
 from interceptsim.units import DAY_US, YEAR_DAYS, format_duration
 from interceptsim.world import Progress, Tally, World
 
-__all__ = ["Progress", "Record", "recorded_bytes", "run"]
+__all__ = ["Engine", "Progress", "Record", "recorded_bytes", "run"]
 
 Record = Literal["none", "sample", "all"]
 

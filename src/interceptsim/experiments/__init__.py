@@ -1,0 +1,1 @@
+"""Experiments: many runs of a scenario, set beside one another."""

@@ -1,0 +1,141 @@
+"""Scenario files: found by path or by shipped name, laid over those they extend, fitted values in their places.
+
+`load` gives the scenario in a file, `load_policies` the list of policies in one. What cannot be read or does not fit
+is told in one ConfigurationError that begins with the file.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from interceptsim.errors import ConfigurationError, nearest_name
+from interceptsim.filtering.registry import AnyPolicy
+from interceptsim.ledger import shipped, shipped_names
+from interceptsim.scenario import Fitted, Scenario
+from interceptsim.tables import names_in, parse_toml, put, told_within, unchanged, validated, value_at
+
+__all__ = ["find_scenario", "load", "load_policies"]
+
+
+class _FittedTable(BaseModel):
+    """The table [fitted] of a file, which is read ahead of the rest."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fitted: dict[str, Fitted] = {}
+
+
+class _PolicyFile(BaseModel):
+    """What a file of policies holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    policies: tuple[AnyPolicy, ...]
+
+
+def find_scenario(name: str | Path) -> Path:
+    """Return the file of a scenario given by path or by the name of a shipped one."""
+    path = Path(name)
+    if path.suffix == ".toml" or os.path.isfile(path):  # noqa: PTH113  unlike Path.is_file, never raises
+        return path
+    names = shipped_names("configs")
+    if str(name) not in names:
+        raise ConfigurationError(
+            str(name),
+            f"no such scenario; shipped are {', '.join(names)}, or give a file ending in .toml",
+            nearest=nearest_name(str(name), names),
+        )
+    return shipped("configs", f"{name}.toml")
+
+
+def load(name: str | Path) -> Scenario:
+    """Return the scenario in a TOML file, or a shipped one by its name, such as "china-2025".
+
+    Values in its table `fitted` take the place of those that stand above it. Raise ConfigurationError
+    for what cannot be read or does not fit.
+    """
+    scenario = validated(Scenario, _tables(name), str(name))
+    tables = scenario.as_dict()
+    for target in scenario.calibration:
+        for key, path in (("volume", target.volume), ("strength", target.strength)):
+            if not isinstance(value_at(tables, path), str | int | float):
+                where = f"{name}: calibration.{target.id}.{key}"
+                raise ConfigurationError(where, "wanted the path of a value of the scenario", given=path)
+    return scenario
+
+
+def load_policies(path: Path) -> list[Any]:
+    """Return the `policies` entries of a TOML file as plain tables, to take the place of a scenario's.
+
+    Raise ConfigurationError for what cannot be read or is no policy.
+    """
+    entries = _read(path).get("policies")
+    if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
+        raise ConfigurationError(str(path), "wanted [[policies]] entries, each with the 'kind' of a policy")
+    validated(_PolicyFile, {"policies": entries}, str(path))
+    return entries
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return parse_toml(path.read_bytes().decode("utf-8"), str(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(str(path), f"not TOML: {error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(str(path), f"not UTF-8 text: {error.reason} at byte {error.start}") from None
+    except OSError as error:
+        raise ConfigurationError(str(path), f"cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ConfigurationError(repr(str(path)), "cannot be read: no file has such a name") from None
+
+
+def _tables(name: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return a file's tables laid over those of the file it extends, fitted values in their places.
+
+    What the extended file was fitted to still is, where the value is still the same.
+    """
+    path = find_scenario(name)
+    own = _read(path)
+    real = os.path.realpath(path)
+    if real in seen:
+        raise ConfigurationError(str(path), "extends itself")
+    base: dict[str, Any] = {}
+    if "extends" in own:
+        given = own["extends"]
+        if not isinstance(given, str):
+            raise ConfigurationError(f"{path}: extends", "wanted the name or the file of a scenario", given=given)
+        beside = path.parent / given
+        with told_within(f"{path}: extends"):
+            base = _tables(beside if beside.suffix == ".toml" else given, (*seen, real))
+    fitted = validated(_FittedTable, {"fitted": own.pop("fitted", {})}, str(path)).fitted
+    tables = _merged(base, own)
+    inherited = unchanged(base.get("fitted", {}), base, tables)
+    with told_within(f"{path}: fitted"):
+        for at, entry in fitted.items():
+            put(tables, at, entry.value)
+    return {**tables, "fitted": {**inherited, **fitted}}
+
+
+def _merged(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Lay one file's tables over another's: tables key by key, lists of tables entry by entry of one id."""
+    out = copy.deepcopy(base)
+    for key, value in above.items():
+        under = out.get(key)
+        if isinstance(under, dict) and isinstance(value, dict):
+            out[key] = _merged(under, value)
+        elif isinstance(under, list) and isinstance(value, list) and names_in(under) and names_in(value):
+            names = names_in(under) or []
+            for entry, name in zip(value, names_in(value) or [], strict=True):
+                if name in names:
+                    under[names.index(name)] = _merged(under[names.index(name)], entry)
+                else:
+                    under.append(entry)
+        else:
+            out[key] = value
+    return out

@@ -1,0 +1,79 @@
+"""What is printed for people: numbers in the unit that fits, and every table of a run and of a comparison."""
+
+import re
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+import interceptsim as ics
+from interceptsim.printing import _difference, print_comparison, print_run, progress_bar
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def test_a_ratio_is_printed_with_four_decimals_at_both_ends(capsys):
+    run = ics.run(ics.load("minimal"), scale=10_000, days=1)
+    ratio = pl.col("unit") == "ratio"
+    ends = {"value": 0.8, "low": 0.799, "high": 0.80880001}
+    told = [pl.when(ratio).then(end).otherwise(name).alias(name) for name, end in ends.items()]
+    print_run(replace(run, summary=run.summary.with_columns(told)))
+    shown = [line.split() for line in capsys.readouterr().out.splitlines() if "interception ratio" in line]
+    assert shown == [["interception", "ratio", "0.8000", "0.7990", "–", "0.8088", "few", "lines"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        (("voice.made", 4.5e9, -3.2e6, -3.5e6, -2.9e6), ("4.500 bn", "-3.200 M", "-3.500 – -2.900")),
+        (("voice.made", 4.5e9, 0.2e6, -3.1e6, 3.5e6), ("4.500 bn", "+0.200 M", "-3.100 – 3.500")),
+        (("sms.made", 0.0, 1200.0, None, None), ("0", "+1.200 k", "")),
+        (("sms.made", 0.0, 0.0, 0.0, 0.0), ("0", "0", "0 – 0")),
+        (("voice.interception ratio", 0.8, -0.01, -0.02, 0.005), ("0.8000", "-0.0100", "-0.0200 – 0.0050")),
+        (("sms.interception ratio", 0.75, 0.01, None, None), ("0.7500", "+0.0100", "")),
+    ],
+)
+def test_a_difference_and_its_interval_are_printed_in_one_unit_with_their_signs(row, shown):
+    assert _difference(*row) == shown
+
+
+@pytest.fixture
+def compared(minimal):
+    changes = {"policies.score-text.enabled": False}
+    return ics.compare(minimal, {"[b]no texts[/b]": changes, "same": {}}, replications=2, scale=10_000, days=3)
+
+
+def test_each_variant_has_a_table_for_each_channel_with_what_differs(compared, capsys):
+    print_comparison(compared)
+    printed = capsys.readouterr().out
+    titles = re.findall(r"^(.*): (calls|messages) *$", printed, re.MULTILINE)
+    assert titles == [(name, unit) for name in ("[b]no texts[/b]", "same") for unit in ("calls", "messages")]
+    assert "latent " not in printed.partition("[b]no texts[/b]")[2]
+    by_rule = [line.split() for line in printed.splitlines() if "by score-text" in line]
+    assert by_rule[0][4].startswith("-")
+    assert by_rule[1][-4:] == ["0", "0", "–", "0"]
+
+
+def test_one_pair_is_printed_without_an_interval(minimal, capsys):
+    changes = {"policies.score-text.enabled": False}
+    print_comparison(ics.compare(minimal, {"no texts": changes}, replications=1, scale=10_000, days=3))
+    printed = capsys.readouterr().out
+    assert "in 1 pair of runs" in printed
+    assert "one pair gives no interval" in printed
+    assert "95 %" not in printed
+
+
+def test_progress_is_drawn_on_standard_error_or_not_at_all(capfd, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress_bar("a run", shown=False) as progress:
+        assert progress is None
+    assert capfd.readouterr() == ("", "")
+    with progress_bar("[a] run", shown=True) as progress:
+        progress(3, 10, 1_000_000)
+    drawn = capfd.readouterr()
+    assert drawn.out == ""
+    assert "[a] run" in drawn.err
+    assert "day 3 of 10" in drawn.err
