@@ -13,7 +13,7 @@ from interceptsim.compiled import Column, Scalar, kernel
 from interceptsim.filtering.kernels import decide
 from interceptsim.randomness import mix64
 
-__all__ = ["decide_part", "find_slots", "gather", "is_sorted", "scatter", "touch"]
+__all__ = ["decide_part", "find_slots", "is_sorted", "touch"]
 
 
 @kernel
@@ -59,75 +59,43 @@ def touch(state: Column, rows: Rows, n: Scalar) -> Scalar:
 
 
 @kernel
-def gather(
-    source: Rows, reads: Scalar, order: Column, cursor: Scalar, stop: Scalar, part: Scalar, parts: Scalar, rows: Rows
+def _choose(
+    source: Rows, order: Column, cursor: Scalar, stop: Scalar, part: Scalar, parts: Scalar, line: Column
 ) -> tuple[Scalar, Scalar]:
-    """Copy rows of a batch, in `order` from `cursor` to `stop`, into a working set until it is full.
-
-    Only columns whose bit is set in `reads` are copied; `order` (int64) may be empty where the batch stands in
-    order. With `parts` above 1, only rows of numbers that fall to `part` are taken. `rows.line` becomes the row's
-    place in the batch. Return (rows filled, cursor).
-    """
-    room = rows.line.shape[0]
-    line, a_from = rows.line, source.a_number
+    """Fill `line` with the places of a part's rows in the batch, from `cursor` on; return (how many, cursor)."""
+    a_number = source.a_number
+    in_order = order.shape[0] == 0
+    room = line.shape[0]
     n = 0
-    straight = np.int64(-1)  # where the rows begin in the batch, if they stand there one after another
-    if order.shape[0] == 0 and parts == 1:
-        straight = cursor
-        n = min(stop - cursor, room)
-        for r in range(n):
-            line[r] = cursor + r
-        cursor += n
-    else:
-        in_order = order.shape[0] == 0
-        while cursor < stop and n < room:
-            at = cursor if in_order else order[cursor]
-            line[n] = at  # and it stays only if the number falls to this part
-            n += np.int64((mix64(a_from[at]) >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)) == part
-            cursor += 1
-    _copy(source.a_number, rows.a_number, line, n, straight)
-    _copy(source.channel, rows.channel, line, n, straight)
-    _copy(source.entry, rows.entry, line, n, straight)
-    if reads & 1:
-        _copy(source.time_us, rows.time_us, line, n, straight)
-    if reads & 2:
-        _copy(source.b_number, rows.b_number, line, n, straight)
-    if reads & 4:
-        _copy(source.a_kind, rows.a_kind, line, n, straight)
-        _copy(source.roaming, rows.roaming, line, n, straight)
-    if reads & 8:
-        _copy(source.b_carrier, rows.b_carrier, line, n, straight)
-    if reads & 16:
-        _copy(source.text_score, rows.text_score, line, n, straight)
-    if reads & 32:
-        _copy(source.link, rows.link, line, n, straight)
-    if reads & 64:
-        _copy(source.a_incoming, rows.a_incoming, line, n, straight)
-    if reads & 128:
-        _copy(source.answered, rows.answered, line, n, straight)
-        _copy(source.duration_us, rows.duration_us, line, n, straight)
+    while cursor < stop and n < room:
+        at = cursor if in_order else order[cursor]
+        line[n] = at  # and it stays only if the number falls to this part
+        n += np.int64((mix64(a_number[at]) >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)) == part
+        cursor += 1
     return n, cursor
 
 
 @kernel
-def _copy(source: Column, into: Column, line: Column, n: Scalar, straight: Scalar) -> None:
+def _taken(source: Column, into: Column, line: Column, n: Scalar, straight: Scalar, wanted: Scalar) -> Column:
+    """Return a column of the working set: seen in place where its rows stand together, else copied."""
     if straight >= 0:
-        into[:n] = source[straight : straight + n]
-    else:
+        return source[straight : straight + n]
+    if wanted:
         for r in range(n):
             into[r] = source[line[r]]
+    return into
 
 
 @kernel
-def scatter(rows: Rows, n: Scalar, verdict: Column, reason: Column, matched: Column, score: Column) -> None:
+def _scatter(rows: Rows, line: Column, n: Scalar, verdict: Column, reason: Column, matched: Column, score: Column) -> None:
     """Put the decisions of a working set at their rows' places in the batch."""
-    line, code = rows.line, rows.code
+    from_code, from_reason, from_matched, from_score = rows.code, rows.reason, rows.matched, rows.score
     for r in range(n):
         at = line[r]
-        verdict[at] = DELIVER if code[r] == ALLOW else code[r]
-        reason[at] = rows.reason[r]
-        matched[at] = rows.matched[r]
-        score[at] = rows.score[r]
+        verdict[at] = from_code[r]
+        reason[at] = from_reason[r]
+        matched[at] = from_matched[r]
+        score[at] = from_score[r]
 
 
 @kernel
@@ -166,14 +134,57 @@ def decide_part(
     returns early when the index or the state might not have room for another working set.
     """
     room = rows.line.shape[0]
+    line = rows.line
     touched = np.int64(0)
+    together = order.shape[0] == 0 and parts == 1
     while cursor < stop:
         if keeps_state and (held + room > state.shape[0] or 2 * (held + room) > table.shape[0]):
             break
-        n, cursor = gather(source, reads, order, cursor, stop, part, parts, rows)
+        straight = cursor if together else np.int64(-1)
+        if together:
+            n = min(stop - cursor, room)
+            cursor += n
+        else:
+            n, cursor = _choose(source, order, cursor, stop, part, parts, line)
+        work = Rows(
+            _taken(source.time_us, rows.time_us, line, n, straight, reads & 1),
+            _taken(source.channel, rows.channel, line, n, straight, 1),
+            _taken(source.a_number, rows.a_number, line, n, straight, 1),
+            _taken(source.b_number, rows.b_number, line, n, straight, reads & 2),
+            _taken(source.a_kind, rows.a_kind, line, n, straight, reads & 4),
+            _taken(source.entry, rows.entry, line, n, straight, 1),
+            _taken(source.b_carrier, rows.b_carrier, line, n, straight, reads & 8),
+            _taken(source.roaming, rows.roaming, line, n, straight, reads & 4),
+            rows.content,
+            _taken(source.text_score, rows.text_score, line, n, straight, reads & 16),
+            _taken(source.link, rows.link, line, n, straight, reads & 32),
+            _taken(source.a_incoming, rows.a_incoming, line, n, straight, reads & 64),
+            _taken(source.answered, rows.answered, line, n, straight, reads & 128),
+            _taken(source.duration_us, rows.duration_us, line, n, straight, reads & 128),
+            rows.slot,
+            line,
+            rows.ordinal,
+            rows.generation,
+            rows.fresh,
+            verdict[straight : straight + n] if together else rows.code,
+            reason[straight : straight + n] if together else rows.reason,
+            matched[straight : straight + n] if together else rows.matched,
+            score[straight : straight + n] if together else rows.score,
+            rows.seen,
+            rows.said,
+            rows.found,
+            rows.outside,
+        )
+        for k in range(source.outside.shape[0]):
+            said = rows.outside[k]
+            said[:n] = _taken(source.outside[k], said, line, n, straight, 1)[:n]
         if keeps_state:
-            held = find_slots(table, held, rows, n)
-            touched ^= touch(state, rows, n)
-        decide(ops, pool, rows, n, state)
-        scatter(rows, n, verdict, reason, matched, score)
+            held = find_slots(table, held, work, n)
+            touched ^= touch(state, work, n)
+        decide(ops, pool, work, n, state)
+        code = work.code
+        for r in range(n):
+            code[r] = DELIVER if code[r] == ALLOW else code[r]
+        if not together:
+            _scatter(work, line, n, verdict, reason, matched, score)
     return cursor, held, touched

@@ -78,22 +78,34 @@ def find_listed(
     """Set `found` (uint8) to 1 where a number is in a list: `mask + 1` open-addressed places of the pool.
 
     Most numbers are not, and the sieve tells so at the cost of one word that stays in the cache: `sieve_mask + 1`
-    words from `sieve`, in one of which each listed number has set three bits. The few that pass are looked up.
+    words from `sieve`, in one of which each listed number has set three bits. The few that pass are noted without a
+    branch and looked up together, so that many places come from memory at once.
     """
-    words = np.uint64(sieve_mask)
+    places, words = pool[offset : offset + mask + 1], pool[sieve : sieve + sieve_mask + 1]
+    place_mask, word_mask = np.uint64(mask), np.uint64(sieve_mask)
+    left = np.empty(n + 1, np.int64)
+    many = 0
     for r in range(n):
         spread = np.uint64(numbers[r]) * _SPREAD
         bits = _sieve_bits(spread)
-        found[r] = pool[sieve + np.int64(spread >> np.uint64(20) & words)] & bits == bits
-    for r in range(n):
+        found[r] = 0
+        left[many] = r
+        many += words[spread >> np.uint64(20) & word_mask] & bits == bits
+    passed, many = many, 0
+    for k in range(passed):
+        r = left[k]
         number = np.uint64(numbers[r])
-        if number == np.uint64(0):
-            found[r] = has_zero
-        elif found[r]:
-            place = np.int64(mix64(number) & np.uint64(mask))
-            while pool[offset + place] != number and pool[offset + place] != np.uint64(0):
-                place = (place + 1) & mask
-            found[r] = pool[offset + place] == number
+        there = places[mix64(number) & place_mask]
+        found[r] = there == number and (number != np.uint64(0) or has_zero != 0)
+        left[many] = r
+        many += there != number and there != np.uint64(0)
+    for k in range(many):
+        r = left[k]
+        number = np.uint64(numbers[r])
+        place = mix64(number) + np.uint64(1) & place_mask
+        while places[place] != number and places[place] != np.uint64(0):
+            place = place + np.uint64(1) & place_mask
+        found[r] = places[place] == number
 
 
 @kernel
@@ -108,33 +120,34 @@ def _sieve_bits(spread: Scalar) -> Scalar:
 
 
 @kernel
-def list_fill(places: Column, sieve: Column, numbers: Column) -> int:
-    """Put `numbers` (uint64, without 0) into empty places and a sieve, both of a power of two; return how many."""
-    mask = places.shape[0] - 1
-    held = 0
+def list_fill(places: Column, sieve: Column, numbers: Column) -> None:
+    """Put `numbers` (uint64) into empty places and a sieve, both of a power of two; 0 goes to the sieve alone."""
+    mask = np.uint64(places.shape[0] - 1)
+    sieve_mask = np.uint64(sieve.shape[0] - 1)
     for k in range(numbers.shape[0]):
-        mixed = mix64(numbers[k])
-        place = np.int64(mixed & np.uint64(mask))
-        while places[place] != np.uint64(0) and places[place] != numbers[k]:
-            place = (place + 1) & mask
-        if places[place] == np.uint64(0):
-            places[place] = numbers[k]
-            spread = numbers[k] * _SPREAD
-            sieve[np.int64(spread >> np.uint64(20)) & (sieve.shape[0] - 1)] |= _sieve_bits(spread)
-            held += 1
-    return held
+        number = numbers[k]
+        spread = number * _SPREAD
+        sieve[spread >> np.uint64(20) & sieve_mask] |= _sieve_bits(spread)
+        place = mix64(number) & mask
+        while places[place] != np.uint64(0) and places[place] != number:
+            place = place + np.uint64(1) & mask
+        places[place] = number
+
+
+BUCKETS = (64 << 11) + 1
+FINE_BUCKETS = 1 << 11
 
 
 @kernel
 def bucket_of(number: Scalar) -> Scalar:
-    """Return a bucket (int64, 0 to 2**17 - 1) that never falls as the number (uint64) grows: its leading bits."""
-    return (np.float64(number).view(np.int64) >> 41) - (1023 << 11) + 1 if number > np.uint64(0) else 0
+    """Return a bucket (uint64, below BUCKETS) that never falls as the number (uint64) grows: its leading bits."""
+    return np.float64(number | np.uint64(1)).view(np.uint64) - np.uint64(1023 << 52) >> np.uint64(41)
 
 
 @kernel
 def fine_bucket_of(number: Scalar) -> Scalar:
-    """Return the bucket within a bucket (int64, 0 to 2**11 - 1): the next leading bits of a number above 0."""
-    return np.float64(number).view(np.int64) >> 30 & 2047
+    """Return the bucket within a bucket (uint64, below FINE_BUCKETS): the next leading bits of a number."""
+    return np.float64(number | np.uint64(1)).view(np.uint64) >> np.uint64(30) & np.uint64(FINE_BUCKETS - 1)
 
 
 @kernel
@@ -148,13 +161,18 @@ def _combine(rows: Rows, n: Scalar, k: Scalar, action: Scalar) -> None:
     bit = np.uint64(1) << np.uint64(k)
     strongest = DELIVER if action == OBSERVE else action
     position = np.uint16(k + 1)
+    hits = np.empty(n + 1, np.int64)
+    many = 0
     for r in range(n):
-        if said[r] != DELIVER:
-            matched[r] |= bit
-            verdict = said[r] if said[r] == ALLOW else min(said[r], strongest)
-            if verdict > code[r]:
-                code[r] = verdict
-                reason[r] = position
+        hits[many] = r
+        many += said[r] != DELIVER
+    for h in range(many):
+        r = hits[h]
+        matched[r] |= bit
+        verdict = said[r] if said[r] == ALLOW else min(said[r], strongest)
+        if verdict > code[r]:
+            code[r] = verdict
+            reason[r] = position
 
 
 @kernel
@@ -221,23 +239,31 @@ def _reject_spoofed(rows: Rows, n: Scalar) -> None:
 def _reject_ranges(op: Record, pool: Column, rows: Rows, n: Scalar) -> None:
     """Arguments: 0 offset and 1 count of bounds, 2 offset of what begins at each, 3 offset of the buckets.
 
-    Bounds are uint64 in order, the first 0; a number belongs to the last bound not above it. A bucket holds the
-    index of the first bound in it or, where it holds many, also the place of a finer table of its own (upper half of
-    the word, less 1), so that few are compared.
+    Bounds are uint64 in order, the first 0; a number belongs to the last bound not above it. A bucket holds the place
+    of its cells (upper half of the word) and a mask of the number's finer bits, which tells the cell apart where there
+    are several. A cell holds what is said of the numbers at its beginning, and in its upper half, where bounds lie
+    within it, the first of them: such numbers are noted without a branch and compared afterwards.
     """
     a_number, seen, said = rows.a_number, rows.seen, rows.said
-    bounds, count, codes, buckets = op[5], op[6], op[7], op[8]
+    count = op[6]
+    bounds, codes, buckets = pool[op[5] : op[5] + count], pool[op[7] : op[7] + count], pool[op[8] : op[8] + BUCKETS]
+    left = np.empty(n + 1, np.int64)
+    many = 0
     for r in range(n):
-        if not seen[r]:
-            continue
         number = a_number[r]
-        bucket = bucket_of(number)
-        at = np.int64(pool[buckets + bucket])
-        if at >> 32 != 0:
-            at = np.int64(pool[(at >> 32) - 1 + fine_bucket_of(number)])
-        while at < count and pool[bounds + at] <= number:
-            at += 1
-        said[r] = pool[codes + at - 1]
+        bucket = buckets[bucket_of(number)]
+        cell = pool[(bucket >> np.uint64(32)) + (fine_bucket_of(number) & bucket)]
+        said[r] = cell if seen[r] else DELIVER
+        left[many] = r
+        many += (cell >> np.uint64(32) != np.uint64(0)) & (seen[r] != 0)
+    for k in range(many):
+        r = left[k]
+        number = a_number[r]
+        bucket = buckets[bucket_of(number)]
+        at = pool[(bucket >> np.uint64(32)) + (fine_bucket_of(number) & bucket)] >> np.uint64(32)
+        while at < count and bounds[at] <= number:
+            at += np.uint64(1)
+        said[r] = codes[at - np.uint64(1)]
 
 
 @kernel
