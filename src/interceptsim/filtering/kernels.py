@@ -58,8 +58,8 @@ MAX_COUNT = np.int64(2**COUNT_BITS - 1)
 EMPTY_WINDOW = np.int64(-(2**62))
 """A state word of a window in which nothing has been counted yet; no real time has its index."""
 
-MINUTES_EAST = 8 * 60  # local time is UTC and 8 hours
 MINUTE_US = 60_000_000
+_EAST_OF_ORIGIN_US = 8 * 60 * MINUTE_US + 1_000_000 * 1440 * MINUTE_US  # local time, from a midnight before all others
 MAX_SCORE = np.int64(2**31 - 1)
 
 
@@ -217,13 +217,15 @@ def _reject_listed(op: Record, pool: Column, rows: Rows, n: Scalar, state: Colum
             since = time_us[r] - state[slot[r], word]
             found[r] |= 0 <= since < expiry
     everyone = adoption == np.uint64(2**32) and op[13] == -1 and op[14] == -1 and op[15] == -1 and op[16] == -1
+    if everyone:
+        for r in range(n):
+            said[r] = INTERCEPT if found[r] & seen[r] else DELIVER
+        return
     for r in range(n):
         if found[r] & seen[r]:
             carrier = np.int64(b_carrier[r])
-            if everyone or (
-                op[13 + (carrier >> 6)] >> (carrier & 63) & 1 != 0
-                and mix64(b_number[r] ^ salt) >> np.uint64(32) < adoption
-            ):
+            adopted = mix64(b_number[r] ^ salt) >> np.uint64(32) < adoption
+            if adopted and op[13 + (carrier >> 6)] >> (carrier & 63) & 1 != 0:
                 said[r] = INTERCEPT
 
 
@@ -267,20 +269,23 @@ def _reject_ranges(op: Record, pool: Column, rows: Rows, n: Scalar) -> None:
 
 
 @kernel
-def _counted(state: Column, at: Scalar, word: Scalar, window: Scalar, warn: Scalar, critical: Scalar) -> Scalar:
-    """Count one attempt in a window of a number; return what its count calls for."""
-    held = state[at, word]
-    held = min(held + 1, window << COUNT_BITS | MAX_COUNT) if held >> COUNT_BITS == window else window << COUNT_BITS | 1
-    state[at, word] = held
-    count = held & MAX_COUNT
-    return INTERCEPT if count > critical else LABEL if count > warn else DELIVER
+def _window_of(time_us: Scalar, minutes: Scalar) -> Scalar:
+    """Return which minute, hour or day of local time (int64), above 0; dividing by what is known beforehand is fast."""
+    minute = np.uint64(time_us + _EAST_OF_ORIGIN_US) // np.uint64(MINUTE_US)
+    if minutes == 1:
+        return np.int64(minute)
+    return np.int64(minute // np.uint64(60) if minutes == 60 else minute // np.uint64(1440))
 
 
 @kernel
-def _window_of(time_us: Scalar, minutes: Scalar) -> Scalar:
-    """Return which minute, hour or day of local time (int64); dividing by what is known beforehand is fast."""
-    minute = time_us // MINUTE_US + MINUTES_EAST
-    return minute if minutes == 1 else minute // 60 if minutes == 60 else minute // 1440
+def _counted(held: Scalar, begun: Scalar, old: Scalar) -> Scalar:
+    """Return the count (int64) of a window with one attempt more, given its state word and the word of none in it.
+
+    The word of an earlier window is smaller than any of this one, so that the difference tells without a branch;
+    `old` is -1, or 0 for a number that is new to its slot.
+    """
+    count = (max(held - begun, np.int64(0)) & old) + 1
+    return count - (count >> COUNT_BITS)
 
 
 @kernel
@@ -291,27 +296,41 @@ def _limit_windows(op: Record, rows: Rows, n: Scalar, state: Column) -> None:
     """
     time_us, slot, fresh, seen, said = rows.time_us, rows.slot, rows.fresh, rows.seen, rows.said
     word = op[OP_WORD]
-    by_minute = op[5] != NO_LIMIT or op[6] != NO_LIMIT
-    by_hour = op[7] != NO_LIMIT or op[8] != NO_LIMIT
-    by_day = op[9] != NO_LIMIT or op[10] != NO_LIMIT
+    minute_warn, minute_most, hour_warn, hour_most, day_warn, day_most = op[5], op[6], op[7], op[8], op[9], op[10]
+    by_minute = minute_warn != NO_LIMIT or minute_most != NO_LIMIT
+    by_hour = hour_warn != NO_LIMIT or hour_most != NO_LIMIT
+    by_day = day_warn != NO_LIMIT or day_most != NO_LIMIT
     hour_word = word + by_minute
     day_word = hour_word + by_hour
     for r in range(n):
-        at = slot[r]
-        if fresh[r]:
-            for k in range(word, day_word + by_day):
-                state[at, k] = EMPTY_WINDOW
+        at = np.uint64(slot[r])
         if not seen[r]:
+            if fresh[r]:
+                for k in range(word, day_word + by_day):
+                    state[at, k] = EMPTY_WINDOW
             continue
-        minute = time_us[r] // MINUTE_US + MINUTES_EAST
-        code = DELIVER
+        minute = np.uint64(time_us[r] + _EAST_OF_ORIGIN_US) // np.uint64(MINUTE_US)
+        old = np.int64(fresh[r]) - 1
+        warned = critical = np.int64(0)  # below 0 where a count is above its bound
         if by_minute:
-            code = _counted(state, at, word, minute, op[5], op[6])
+            begun = np.int64(minute) << COUNT_BITS
+            count = _counted(state[at, word], begun, old)
+            state[at, word] = begun | count
+            warned |= minute_warn - count
+            critical |= minute_most - count
         if by_hour:
-            code = max(code, _counted(state, at, hour_word, minute // 60, op[7], op[8]))
+            begun = np.int64(minute // np.uint64(60)) << COUNT_BITS
+            count = _counted(state[at, hour_word], begun, old)
+            state[at, hour_word] = begun | count
+            warned |= hour_warn - count
+            critical |= hour_most - count
         if by_day:
-            code = max(code, _counted(state, at, day_word, minute // 1440, op[9], op[10]))
-        said[r] = code
+            begun = np.int64(minute // np.uint64(1440)) << COUNT_BITS
+            count = _counted(state[at, day_word], begun, old)
+            state[at, day_word] = begun | count
+            warned |= day_warn - count
+            critical |= day_most - count
+        said[r] = ((warned | critical) >> 63 & 1) + (critical >> 63 & 1)  # DELIVER, LABEL, INTERCEPT
 
 
 @kernel
@@ -382,7 +401,7 @@ def _limit_fan_out(op: Record, rows: Rows, n: Scalar, state: Column) -> None:
     short_word = out_word + 1 if least_out != NO_LIMIT else out_word
     end = short_word + 3 if least_answered != NO_LIMIT else short_word
     for r in range(n):
-        at = slot[r]
+        at = np.uint64(slot[r])
         held = EMPTY_WINDOW if fresh[r] else state[at, word]
         if not seen[r]:
             state[at, word] = held
@@ -398,10 +417,8 @@ def _limit_fan_out(op: Record, rows: Rows, n: Scalar, state: Column) -> None:
             sketch = state[at, cell]
             held += 1 - (sketch >> (bit & 63) & 1)
             state[at, cell] = sketch | np.int64(1) << (bit & 63)
-            if held & MAX_COUNT > critical:
-                said[r] = INTERCEPT
-            elif held & MAX_COUNT > warn:
-                said[r] = LABEL
+            over = critical - (held & MAX_COUNT)  # below 0 where too many are set
+            said[r] = ((over | warn - (held & MAX_COUNT)) >> 63 & 1) + (over >> 63 & 1)  # DELIVER, LABEL, INTERCEPT
         state[at, word] = held
         if least_out != NO_LIMIT:
             out = state[at, out_word] + 1

@@ -27,7 +27,7 @@ from interceptsim.attempts import (
 )
 from interceptsim.compiled import cores
 from interceptsim.errors import ColumnError, ConfigurationError, nearest_name
-from interceptsim.filtering.batch_kernels import decide_part, find_slots, is_sorted, touch
+from interceptsim.filtering.batch_kernels import decide_part, find_slots, is_sorted, place_slots
 from interceptsim.filtering.kernels import (
     ARGUMENTS,
     BUCKETS,
@@ -65,6 +65,7 @@ _READS = {
 }
 _BATCH = 4096
 _FEW_BOUNDS = 4  # a bucket with more gets a finer table
+_FIRST_NUMBERS = 1 << 17  # room from the start, as far as a batch could need it
 _MANY = 100_000  # a batch below this is decided sooner by one thread
 
 
@@ -163,12 +164,12 @@ class PlanBuilder:
 
         Numbers of each length are cut at every prefix's first and last; of each piece, the longest prefix decides.
         """
-        bounds = {0}
+        ends = {0}
         for prefix in by_prefix:
             for length in range(len(prefix), 21):
                 size = 10 ** (length - len(prefix))
-                bounds |= {int(prefix) * size, (int(prefix) + 1) * size}
-        inside = sorted(b for b in bounds if b < 2**64)
+                ends |= {int(prefix) * size, (int(prefix) + 1) * size}
+        inside = sorted(end for end in ends if end < 2**64)
         longest = max(map(len, by_prefix))
 
         def said(number: int) -> int:
@@ -176,7 +177,7 @@ class PlanBuilder:
             heads = (digits[:k] for k in range(min(longest, len(digits)), 0, -1))
             return next((by_prefix[head] for head in heads if head in by_prefix), 0)
 
-        codes = [said(bound) for bound in inside]
+        codes = [said(end) for end in inside]
         kept = [k for k in range(len(inside)) if k == 0 or codes[k] != codes[k - 1]]
         bounds = np.array([inside[k] for k in kept], np.uint64)
         words = np.array([codes[k] for k in kept], np.uint64)
@@ -222,27 +223,24 @@ class NumberIndex:
     """
 
     def __init__(self, words: int) -> None:
-        self._table = np.zeros((1024, 2), np.uint64)
+        self._table = np.zeros(1024, np.uint64)
+        self._words = words
         self.held = 0
-        self.state = state_table(512, words)
+        self.state = state_table(512, words + 1)
 
     def _reserve(self, wanted: int) -> None:
         if wanted > len(self.state):
-            grown = state_table(max(wanted, 2 * len(self.state)), self.state.shape[1])
+            grown = state_table(max(wanted, 4 * len(self.state)), self._words + 1)
             grown[: self.held] = self.state[: self.held]
             self.state = grown
         if 2 * wanted > len(self._table):
-            taken = self._table[self._table[:, 1] > 0]
-            self._table = np.zeros((1 << (2 * wanted).bit_length(), 2), np.uint64)
-            again = empty_rows(max(len(taken), 1))
-            again.a_number[: len(taken)] = taken[np.argsort(taken[:, 1]), 0]
-            find_slots(self._table, 0, again, len(taken))
+            self._table = np.zeros(1 << (2 * wanted).bit_length(), np.uint64)
+            place_slots(self._table, self.held, self.state)
 
     def find(self, rows: Rows, n: int) -> None:
         """Fill `slot` and `fresh` of the first `n` rows, in their order."""
         self._reserve(self.held + n)
-        self.held = find_slots(self._table, self.held, rows, n)
-        touch(self.state, rows, n)
+        self.held = find_slots(self._table, self.held, self.state, rows, n)
 
     def decide(
         self,
@@ -257,13 +255,15 @@ class NumberIndex:
     ) -> None:
         """Decide the rows of a batch from `cursor` to `stop` whose numbers fall to a part.
 
-        It comes back to Python but to make room.
+        The kernel comes back to Python only to have room made.
         """
+        if core.words:
+            self._reserve(min(stop - cursor, _FIRST_NUMBERS))
         rows = empty_rows(min(_BATCH, max(stop - cursor, 1)), len(core.says))
         while cursor < stop:
             if core.words:
                 self._reserve(self.held + len(rows.line))
-            cursor, self.held, _ = decide_part(
+            cursor, self.held = decide_part(
                 source,
                 core.reads,
                 order,
@@ -327,11 +327,13 @@ class FilterCore:
         if threads is None:
             threads = cores()
         threads = 1 if n < _MANY else threads
-        found = Decisions(np.empty(n, np.uint8), np.empty(n, np.uint16), np.empty(n, np.uint64), np.empty(n, np.int32))
         no_order = np.zeros(0, np.int64)
         ordered = self.words == 0 or is_sorted(batch.time_us)
         order = no_order if ordered else np.argsort(batch.time_us, kind="stable").astype(np.int64)
         source = _as_rows(batch, [says(batch) for says in self.says])
+        straight = ordered and (threads == 1 or not self.words)
+        made = np.empty if straight else np.zeros  # decided in place, or only what matched is put there
+        found = Decisions(made(n, np.uint8), made(n, np.uint16), made(n, np.uint64), made(n, np.int32))
 
         def work(part: int) -> None:
             index = NumberIndex(self.words)
@@ -389,7 +391,11 @@ def _as_rows(batch: AttemptBatch, outside: list[NDArray[np.uint8]]) -> Rows:
     none = empty_rows(1)
     given = {name: getattr(batch, name) for name in COLUMNS}
     absent = {name: _frozen(getattr(none, name)) for name, column in given.items() if column is None}
-    return none._replace(**{name: column for name, column in given.items() if column is not None}, **absent, outside=np.array(outside, np.uint8).reshape(len(outside), len(batch)))
+    return none._replace(
+        **{name: column for name, column in given.items() if column is not None},
+        **absent,
+        outside=np.array(outside, np.uint8).reshape(len(outside), len(batch)),
+    )
 
 
 def _frozen(column: NDArray[Any]) -> NDArray[Any]:
