@@ -50,7 +50,7 @@ __all__ = ["FilterCore", "NumberIndex", "PlanBuilder", "compile_filter"]
 
 Says = Callable[[AttemptBatch], NDArray[np.uint8]]
 
-# Which bit of `gather`'s `reads` a column belongs to.
+# Which bit of `reads` in `decide_part` a column belongs to.
 _READS = {
     "time_us": 1,
     "b_number": 2,
