@@ -70,6 +70,29 @@ def line_group(r: Random, n: int, channel: str, share: float) -> dict[str, Any]:
     return group
 
 
+def callers(r: Random, n: int) -> dict[str, Any]:
+    """A group of ordinary callers."""
+    channel = r.choice(["voice", "sms"])
+    contacts = r.choice([0, 5, 100])
+    group: dict[str, Any] = {
+        "id": f"o{n}",
+        "channel": channel,
+        "entry": r.choice(["mobile-access", "domestic-interconnect", "international-gateway"]),
+        "lines": r.choice([3, 1000, 10**9]),
+        "sample": r.choice([3, 8]),
+        "panel": r.choice(["1d", "7d"]),
+        "profile": r.choice(["even", "office"]),
+        "attempts_per_day": r.choice([5, 60]),
+        "contacts": contacts,
+        "stranger_ratio": r.choice([0.0, 0.4]) if contacts else 1.0,
+        "incoming_per_day": r.choice([0, 3, 40]),
+        "calls": {"answer_ratio": 0.6, "talk": delay(r, 0, 2 * HOUR)},
+    }
+    if channel == "sms":
+        group["text"] = {"mean": 0.1, "deviation": 0.3, "jitter": 0.1, "templates": 3, "link_ratio": 0.5}
+    return group
+
+
 def chain(r: Random) -> list[dict[str, Any]]:
     least = r.choice([MINUTE, 7 * MINUTE, HOUR])
     window = r.choice(["fixed", "leaky-bucket"])
@@ -91,6 +114,7 @@ def chain(r: Random) -> list[dict[str, Any]]:
         {"kind": "limit-attempts", "window": window, "per_minute": bounds(), "per_hour": bounds()},
         {"kind": "limit-attempts", "id": "daily", "per_day": {"warn": 5, "critical": 40}, "action": "observe"},
         {"kind": "limit-fan-out", "distinct": {"warn": 3, "critical": 20}, **spread},
+        {"kind": "limit-fan-out", "id": "one-way", "outgoing_share": {"min_attempts": 3, "critical": 0.8}},
         {"kind": "score-text", "threshold": 0.7, "label_from": 0.4},
         {"kind": "reject-listed-links", "links": ["a.example"]},
     ]
@@ -153,6 +177,7 @@ def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
                     {"id": "office", "hours": [0] * 9 + [3] * 9 + [1] * 6, "days": [2, 2, 2, 2, 2, 1, 0]},
                 ],
                 "lines": lines,
+                "ordinary": [callers(r, n) for n in range(r.choice([0, 1, 3]))],
             },
         }
     )
@@ -314,6 +339,7 @@ def lively(seed: int, *, ties: bool = False) -> Scenario:
     plain["traffic"] |= {
         "voice": {"latent": "1800/day"},
         "sms": {"latent": "600/day"},
+        "ordinary": [],
         "lines": [
             calls("own", 0.5),
             calls("a", 0.25, cli="fixed", presents="95588"),

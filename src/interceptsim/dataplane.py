@@ -30,7 +30,7 @@ from interceptsim.filtering.kernels import decide
 from interceptsim.filtering.plan import NumberIndex, state_table
 from interceptsim.response.police import COMPLAINT
 from interceptsim.traffic.kernels import Supply, empty_draws, generate
-from interceptsim.units import DAY_US
+from interceptsim.units import DAY_US, HOUR_US
 from interceptsim.world import SIMULATED_COLUMNS, Accounts, World
 
 __all__ = ["BATCH_ROWS", "DataPlane"]
@@ -84,11 +84,13 @@ class DataPlane:
             reached=world.calendar.reached,
             weight=world.calendar.weight,
             carriers=world.carriers(),
+            lost=np.zeros(len(population.groups), np.uint64),
             epoch_us=world.epoch_us,
+            end_us=world.to_hour * HOUR_US,
             subscribers=max(world.scenario.population.subscribers // world.scale, 1),
             stride=world.scale,
+            incoming="a_incoming" in core.needs,
         )
-        self._bounds = world.complaint_bounds()
         self._record = record
         self._state = state_table(max(len(population.lines), 1), core.words)
         self._indices = [NumberIndex(core.words) for _ in range(threads)]
@@ -150,7 +152,6 @@ class DataPlane:
                     core.ops,
                     core.pool,
                     self._state,
-                    self._bounds,
                     worker.draws,
                     worker.rows,
                     a,
@@ -166,7 +167,7 @@ class DataPlane:
             rows.outside[k, :n] = says(batch)
         decide(core.ops, core.pool, rows, n, state)
         to = worker.accounts, worker.complaints
-        held = account(self._lines, self._groups, self._supply, self._bounds, rows, n, *to, 0)
+        held = account(self._lines, self._groups, self._supply, rows, n, *to, 0)
         self._keep(worker, n, held)
 
     def _keep(self, worker: _Worker, n: int, held: int) -> None:
@@ -251,7 +252,6 @@ class DataPlane:
                     index.table,
                     index.held,
                     index.state,
-                    self._bounds,
                     worker.rows,
                     worker.accounts,
                     worker.complaints,

@@ -13,6 +13,7 @@ the numbers handed out by them, and the control plane; this one decides by `filt
 from __future__ import annotations
 
 import itertools
+import sys
 from bisect import bisect_right
 from collections.abc import Generator
 from typing import Any, Final
@@ -22,14 +23,20 @@ import simpy
 from numpy.typing import NDArray
 
 from interceptsim.attempts import (
+    ANSWERED,
     CHANNELS,
     COLUMNS,
     DELIVERED,
     ENTRIES,
+    FAILED,
     INTERCEPT,
     INTERCEPTED,
+    LABEL,
+    LOST,
     NOT_MADE,
+    OPEN,
     SCORE_ONE,
+    UNANSWERED,
 )
 from interceptsim.control import PUBLICATION, ControlPlane
 from interceptsim.filtering.rowwise import Attempt, Judgement, RowFilter
@@ -43,13 +50,14 @@ from interceptsim.randomness import (
     log_of,
     mix64,
     normal_quantile,
+    poisson,
     stream_id,
     threshold,
     unit,
 )
 from interceptsim.response.police import COMPLAINT
 from interceptsim.results import Recorder
-from interceptsim.traffic.model import LineGroup, Profile
+from interceptsim.traffic.model import CallerGroup, LineGroup, Profile
 from interceptsim.traffic.population import FOLDS
 from interceptsim.units import DAY_US, HOUR_US, Delay
 from interceptsim.world import Accounts, Progress, Tally, World, column_of
@@ -58,6 +66,8 @@ __all__ = ["ReferenceEngine"]
 
 MIDNIGHT, LISTING, GOES, COMES, ATTEMPT = range(PUBLICATION + 1, PUBLICATION + 6)
 """What happens at one microsecond, in this order, after control: listings hold, numbers go and come, people call."""
+
+_NEVER = 2**32  # a draw that no probability reaches
 
 Words = tuple[int, int, int, int]
 Process = Generator[simpy.Event, Any, None]
@@ -75,6 +85,10 @@ class Hours:
         self._reached = [0, *itertools.accumulate(weight * HOUR_US for weight in self._weights)]
         self.week = sum(profile.hours) * sum(profile.days) * HOUR_US
 
+    def reached(self, time_us: int) -> int:
+        """Return the operational time at the start of an hour."""
+        return self._reached[time_us // HOUR_US]
+
     def when(self, operational: int) -> int | None:
         """Return when an operational time (weight of the hour x us) is reached, in us of the run; None past its end."""
         hour = bisect_right(self._reached, operational) - 1
@@ -87,7 +101,7 @@ class Hours:
 class Group:
     """What the lines of one group have in common."""
 
-    def __init__(self, position: int, spec: LineGroup, hours: Hours, world: World) -> None:
+    def __init__(self, position: int, spec: LineGroup | CallerGroup, hours: Hours, world: World) -> None:
         record = world.population.groups[position]
         self.position = position
         self.spec = spec
@@ -97,29 +111,35 @@ class Group:
         self.own_kind, self.a_kind = int(record["own_kind"]), int(record["a_kind"])
         self.presents = int(record["presents"])
         self.serial, self.serial_step = int(record["serial"]), int(record["serial_step"])
-        self.hub = world.population.hubs[spec.hub]
+        self.ordinary = isinstance(spec, CallerGroup)
+        self.shares = [1.0] if self.ordinary else list(world.population.hubs[spec.hub].fraud_types.values())
+        self.country_code = int(record["country_code"])
         cells = world.population.cells
         self.cells = [cell for cell, (group, _) in enumerate(cells) if group == position]
         self.campaigns = [int(world.population.types[cell, 1]) for cell in self.cells]
         police = world.scenario.police
         ratio = police.voice_complaint_ratio if spec.channel == "voice" else police.sms_complaint_ratio
-        self.complaint_bound = threshold(ratio)
+        self.complaint_bound = 0 if self.ordinary else threshold(ratio)
+        calls = spec.calls
+        self.failed_bound = threshold(calls.failed_ratio)
+        self.answered_bound = threshold(min(calls.failed_ratio + calls.answer_ratio, 1.0))
+        wary = calls.failed_ratio + calls.answer_ratio * (1 - calls.label_effect)
+        self.labelled_bound = threshold(min(wary, 1.0))
         self.attempts = stream_id(f"attempt/{spec.id}")
         self.lines = stream_id(f"line/{spec.id}")
         self.numbers = stream_id(f"number/{spec.id}")
-        self.complaints = stream_id(f"complaint/{spec.id}")
+        self.fates = stream_id(f"fate/{spec.id}")
+        self.incoming = stream_id(f"incoming/{spec.id}")
         self.police = stream_id(f"police/{spec.id}")
 
 
 class Number:
     """What a line presents while it lives, and the template it sends."""
 
-    def __init__(self, generation: int, digits: int, life_us: int, notice_us: int, resupply_us: int) -> None:
+    def __init__(self, generation: int, digits: int) -> None:
         self.generation = generation
         self.digits = digits
-        self.life_us = life_us
-        self.notice_us = notice_us
-        self.resupply_us = resupply_us
+        self.life_us = self.notice_us = self.resupply_us = 0
         self.content = self.link = self.text = 0
         self.was_presented = False
         self.was_reported = False
@@ -129,12 +149,14 @@ class Number:
 class Line:
     """A place to call from."""
 
-    def __init__(self, position: int, index: int, group: Group) -> None:
+    def __init__(self, position: int, index: int, many: int, group: Group) -> None:
         self.position = position
         self.index = index
         self.group = group
-        self.fold = position % FOLDS
+        self.fold = index * FOLDS // many
         self.cell = self.campaign = 0
+        self.starts_us, self.ends_us = 0, sys.maxsize
+        self.cut_off_day = -1
         self.gap = 0.0
         self.numbers: list[Number] = []
         self.number: Number | None = None
@@ -165,7 +187,8 @@ class ReferenceEngine:
         self._accounts = Accounts.empty(len(population.cells), len(population.groups), len(world.core.rules))
         self._daily = np.zeros((world.days, *self._accounts.daily.shape), np.int64)
         self._attempts = 0
-        self._written: list[tuple[Attempt, Judgement, int, int]] = []
+        self._lost = np.zeros(len(population.groups), np.uint64)
+        self._written: list[tuple[Attempt, Judgement, int, int, int]] = []
         self._lines: list[Line] = []
         hours = {
             profile.id: Hours(profile, world.first_day.weekday(), self._days * 24, scenario.traffic.tick)
@@ -173,8 +196,12 @@ class ReferenceEngine:
         }
         for position, spec in enumerate(population.names):
             group = Group(position, spec, hours[spec.profile], world)
-            for index in range(int(population.kept_lines[position])):
-                self._lines.append(Line(len(self._lines), index, group))
+            many = int(population.kept_lines[position])
+            for index in range(many):
+                line = Line(len(self._lines), index, many, group)
+                if isinstance(spec, CallerGroup):
+                    line.starts_us, line.ends_us = self._panel(spec, index, many)
+                self._lines.append(line)
 
     def run(self, progress: Progress | None = None) -> Tally:
         """Let the whole run happen and return what was counted."""
@@ -190,6 +217,13 @@ class ReferenceEngine:
         words: Words = draw(self._key[0], self._key[1], stream, line, ordinal)
         return words
 
+    def _panel(self, spec: CallerGroup, index: int, many: int) -> tuple[int, int]:
+        """Return the days on which an ordinary line is seen: panels are spread evenly over the counted days."""
+        counted = self._days - self._first_day
+        length = min(spec.panel // DAY_US, counted)
+        first = self._first_day + index * (counted - length + 1) // many
+        return first * DAY_US, (first + length) * DAY_US
+
     # What a line does.
 
     def _dial(self, line: Line) -> Process:
@@ -200,10 +234,10 @@ class ReferenceEngine:
         factor = exp_of(sigma * normal_quantile(unit(rate)) - sigma * sigma / 2.0) if sigma > 0 else 1.0
         line.gap = group.hours.week / (7.0 * spec.attempts_per_day) / factor
         self._take_part(line, kind)
-        operational = int(-log_of(unit(first)) * line.gap)
+        operational = group.hours.reached(line.starts_us) + int(-log_of(unit(first)) * line.gap)
         for ordinal in itertools.count():
             due_us = group.hours.when(operational)
-            if due_us is None:
+            if due_us is None or due_us >= line.ends_us:
                 return
             words = self._draw(group.attempts, line.index, ordinal)
             yield self._env.process(self._attempt(line, ordinal, due_us, words))
@@ -213,15 +247,21 @@ class ReferenceEngine:
         """Give a line its fraud type, and so its campaign, by the shares of its hub."""
         group, total = line.group, 0.0
         line.cell, line.campaign = group.cells[-1], group.campaigns[-1]
-        for cell, campaign, share in zip(group.cells, group.campaigns, group.hub.fraud_types.values(), strict=True):
+        for cell, campaign, share in zip(group.cells, group.campaigns, group.shares, strict=True):
             total += share
             if word < threshold(min(total, 1.0)):
                 line.cell, line.campaign = cell, campaign
                 return
 
     def _present(self, line: Line) -> Process:
-        """Let a line have numbers, one after the other; the first is met in the middle of its life."""
+        """Let a line have numbers, one after the other; the first is met in the middle of its life.
+
+        Ordinary callers keep theirs.
+        """
         number = self._new_number(line)
+        if line.group.ordinary:
+            line.number = number
+            return
         number.life_us = self._life_that_is_left(line, number)
         while True:
             line.number = number
@@ -237,11 +277,12 @@ class ReferenceEngine:
         serial = group.serial + line.index + generation * group.serial_step
         number = Number(
             generation,
-            group.presents if spec.cli == "fixed" else int(own_number(serial, group.own_kind, group.hub.country_code)),
-            max(_delay(spec.number_life, life), 1),
-            _delay(spec.notice, notice),
-            _delay(spec.resupply, resupply),
+            group.presents if spec.cli == "fixed" else int(own_number(serial, group.own_kind, group.country_code)),
         )
+        if isinstance(spec, LineGroup):
+            number.life_us = max(_delay(spec.number_life, life), 1)
+            number.notice_us = _delay(spec.notice, notice)
+            number.resupply_us = _delay(spec.resupply, resupply)
         if spec.text is not None:
             template = pick * spec.text.templates >> 32
             name, score, carries, link = self._draw(stream_id("template"), line.campaign, template)
@@ -259,6 +300,7 @@ class ReferenceEngine:
         lognormal has its median times e**(sigma**2), the length-biased exponential is a sum of two.
         """
         _, _, length, part = self._draw(line.group.lines, line.index, 1)
+        assert isinstance(line.group.spec, LineGroup)
         kind, minimum, scale, sigma = line.group.spec.number_life.law
         life = number.life_us
         if kind == DELAY_LOGNORMAL:
@@ -278,14 +320,39 @@ class ReferenceEngine:
             return
         attempt = self._visible(line, number, ordinal, words)
         judgement = self._filter.decide(attempt)
-        outcome = INTERCEPTED if judgement.verdict == INTERCEPT else DELIVERED
+        outcome, wish_to_complain = INTERCEPTED, _NEVER
+        if judgement.verdict == INTERCEPT:
+            self._cut_off(line)
+        else:
+            outcome, wish_to_complain = self._fate(line, ordinal, labelled=judgement.verdict == LABEL)
         self._attempts += 1
         self._count(line, judgement.reason, outcome)
         self._count_rules(line, judgement.matched)
         if self._recorder and self._counts:
-            self._written.append((attempt, judgement, line.position, ordinal))
+            self._written.append((attempt, judgement, line.position, ordinal, outcome))
         if line.group.spec.cli == "own":
-            self._notice(line, number, ordinal, outcome)
+            self._notice(line, number, outcome, wish_to_complain)
+
+    def _fate(self, line: Line, ordinal: int, *, labelled: bool) -> tuple[int, int]:
+        """Return what becomes of an attempt that is not intercepted, and the draw that makes somebody complain."""
+        group = line.group
+        circuit, end, length, complaint = self._draw(group.fates, line.index, ordinal)
+        load = self._accounts.load[group.position]
+        load[0] += self._counts
+        if circuit < self._lost[group.position]:
+            return LOST, complaint
+        if group.spec.channel == "sms":
+            return DELIVERED, complaint
+        if end < group.failed_bound:
+            return FAILED, complaint
+        busy = _delay(group.spec.calls.ring, _mixed(end << 32 | length) >> 32)
+        answered = end < (group.labelled_bound if labelled else group.answered_bound)
+        if answered:
+            busy += _delay(group.spec.calls.talk, length)
+        load[1] += busy * self._counts
+        if self._now + busy > self._days * DAY_US:
+            return OPEN, complaint
+        return ANSWERED if answered else UNANSWERED, complaint
 
     def _visible(self, line: Line, number: Number, ordinal: int, words: Words) -> Attempt:
         """Return what the rules may see of an attempt."""
@@ -297,6 +364,8 @@ class ReferenceEngine:
             a_number = int(random_number(serial))
         elif group.spec.cli == "neighbour":
             a_number = int(neighbour_number(b_number, words[3]))
+        if isinstance(group.spec, CallerGroup) and words[3] >= threshold(group.spec.stranger_ratio):
+            b_number = self._contact(line, words[1])
         text = 0
         if group.spec.text is not None:
             most = round(group.spec.text.jitter * SCORE_ONE)
@@ -308,23 +377,41 @@ class ReferenceEngine:
             b_number=b_number,
             a_kind=group.a_kind,
             entry=group.entry,
-            b_carrier=self._carriers[mix64(b_number) >> 56],
+            b_carrier=self._carriers[_mixed(b_number) >> 56],
             roaming=group.spec.roaming,
             content=number.content,
             text_score=text,
             link=number.link,
+            a_incoming=self._incoming(line) if "a_incoming" in self._world.core.needs else 0,
         )
 
-    def _notice(self, line: Line, number: Number, ordinal: int, outcome: int) -> None:
+    def _contact(self, line: Line, word: int) -> int:
+        """Return one of the people whom an ordinary line knows; few of them are called often."""
+        assert isinstance(line.group.spec, CallerGroup)
+        which = (word * word >> 32) * line.group.spec.contacts >> 32
+        who = _mixed(_mixed(line.group.lines << 32 | line.index) + which)
+        index = index_below(who >> 32, who & 0xFFFFFFFF, self._subscribers)
+        return int(subscriber_number(index, self._world.scale))
+
+    def _incoming(self, line: Line) -> int:
+        """Return how many calls came to the line's number on the day before."""
+        word, _, _, _ = self._draw(line.group.incoming, line.index, self._now // DAY_US)
+        return int(poisson(word, line.group.spec.incoming_per_day))
+
+    def _cut_off(self, line: Line) -> None:
+        """Count the day, if an attempt of an ordinary line is intercepted for the first time on it."""
+        if line.group.ordinary and line.cut_off_day != self._day:
+            line.cut_off_day = self._day
+            self._accounts.cut_off[line.fold, line.group.position] += 1
+
+    def _notice(self, line: Line, number: Number, outcome: int, wish_to_complain: int) -> None:
         """Count a number at its first attempt; tell police of the first complaint about it."""
         group = line.group
         if not number.was_presented:
             number.was_presented = True
             self._accounts.numbers[line.fold, group.position] += self._counts
-        if outcome != DELIVERED or number.was_reported:
-            return
-        word, _, _, _ = self._draw(group.complaints, line.index, ordinal)
-        if word < group.complaint_bound:
+        reached = outcome in (UNANSWERED, ANSWERED, DELIVERED, OPEN)
+        if reached and not number.was_reported and wish_to_complain < group.complaint_bound:
             number.was_reported = True
             self._accounts.complaints[line.fold, group.position] += self._counts
             told = (self._now, line.position, number.generation, group.police, line.index)
@@ -389,7 +476,7 @@ class ReferenceEngine:
     def _set_down(self) -> None:
         """Hand the attempts written up since the last midnight to the recorder."""
         if self._recorder and self._written:
-            attempts, judgements, lines, ordinals = zip(*self._written, strict=True)
+            attempts, judgements, lines, ordinals, outcomes = zip(*self._written, strict=True)
             self._recorder.add_columns(
                 {
                     **{
@@ -400,6 +487,7 @@ class ReferenceEngine:
                     "ordinal": np.array(ordinals, np.int64),
                     "code": np.array([j.verdict for j in judgements], np.uint8),
                     "reason": np.array([j.reason for j in judgements], np.uint16),
+                    "outcome": np.array(outcomes, np.uint8),
                 }
             )
             self._recorder.end_day()
@@ -408,3 +496,7 @@ class ReferenceEngine:
 
 def _delay(delay: Delay, word: int) -> int:
     return int(delay_us(word, *delay.law))
+
+
+def _mixed(number: int) -> int:
+    return int(mix64(np.uint64(number & 2**64 - 1)))

@@ -164,6 +164,8 @@ class Scenario(_Part):
         for group in self.traffic.lines:
             _check_named(f"traffic.lines.{group.id}.hub", "hub", group.hub, hubs)
             _check_named(f"traffic.lines.{group.id}.profile", "profile", group.profile, profiles)
+        for callers in self.traffic.ordinary:
+            _check_named(f"traffic.ordinary.{callers.id}.profile", "profile", callers.profile, profiles)
         dated = [f.id for f in figures() if f.start and f.end]
         for target in self.calibration:
             _check_named(f"calibration.{target.id}.figure", "dated figure", target.figure, dated)

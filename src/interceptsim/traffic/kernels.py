@@ -29,9 +29,10 @@ from interceptsim.randomness import (
     log_of,
     mix64,
     normal_quantile,
+    poisson,
     unit,
 )
-from interceptsim.units import HOUR_US
+from interceptsim.units import DAY_US, HOUR_US
 
 __all__ = [
     "CLI_FIXED",
@@ -61,12 +62,22 @@ GROUP = np.dtype(
         ("attempt_stream", "u8"),
         ("line_stream", "u8"),
         ("number_stream", "u8"),
-        ("complaint_stream", "u8"),
+        ("fate_stream", "u8"),
+        ("incoming_stream", "u8"),
         ("police_stream", "u8"),
         ("template_stream", "u8"),
         ("life", _DELAY),
         ("notice", _DELAY),
         ("resupply", _DELAY),
+        ("ring", _DELAY),
+        ("talk", _DELAY),
+        ("failed_bound", "u8"),  # thresholds of one draw: failed below the first, answered below the second,
+        ("answered_bound", "u8"),
+        ("labelled_bound", "u8"),  # or, where the call is labelled, the third
+        ("complaint_bound", "u8"),
+        ("stranger_bound", "u8"),  # below: the attempt goes to a stranger, else to one of so many contacts
+        ("contacts", "i8"),
+        ("incoming", "f8"),  # mean calls to a number a day
         ("gap", "f8"),  # mean operational time between attempts of a line of mean rate
         ("rate_sigma", "f8"),
         ("text_mean", "f8"),
@@ -88,6 +99,7 @@ GROUP = np.dtype(
         ("a_kind", "u1"),  # kind of the number that it presents
         ("cli", "u1"),
         ("roaming", "?"),
+        ("ordinary", "?"),
     ],
     align=True,
 )
@@ -102,6 +114,8 @@ LINE = np.dtype(
         ("dies_us", "i8"),  # to here, excluded
         ("notice_us", "i8"),  # how long after a listing the line goes on with it
         ("reported", "i8"),  # the last generation complained of, -1 at first
+        ("starts_us", "i8"),  # the line makes attempts from here, a start of an hour,
+        ("ends_us", "i8"),  # to here, excluded
         ("gap", "f8"),
         ("a_number", "u8"),
         ("hour", "i4"),  # hour of the run in which next_us lies
@@ -113,6 +127,9 @@ LINE = np.dtype(
         ("content", "u4"),
         ("link", "u4"),
         ("text", "i4"),  # score of the number's template
+        ("incoming", "u4"),  # calls to the number on the day before `incoming_day`
+        ("incoming_day", "i4"),
+        ("cut_off_day", "i4"),  # the last day on which an attempt of the line was intercepted
         ("fresh", "u1"),  # the number has not presented itself yet
     ],
     align=True,
@@ -174,9 +191,10 @@ def _next_number(line: Record, group: Record, key: Column) -> None:
 def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached: Column, weight: Column) -> None:
     """Put every line at the start of the run: its rate, fraud type, first attempt and a number in mid-life.
 
-    On entry each line has its `group`, `index` and `fold`. `types` holds, for each group's part, cumulative
-    uint64 thresholds in column 0 and campaign ids in column 1. The number's remaining life is drawn from
-    the equilibrium law: a life picked in proportion to its length, of which a uniform part is over.
+    On entry each line has its `group`, `index`, `fold`, `starts_us` and `ends_us`. `types` holds, for each
+    group's part, cumulative uint64 thresholds in column 0 and campaign ids in column 1. The number's remaining
+    life is drawn from the equilibrium law: a life picked in proportion to its length, of which a uniform part is
+    over.
     """
     for i in range(lines.shape[0]):
         line = lines[i]
@@ -189,6 +207,8 @@ def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached
         line.cell = kind
         line.campaign = types[kind, 1]
         line.reported = -1
+        line.incoming_day = -1
+        line.cut_off_day = -1
         line.generation = 0
         line.born_us = 0
         _begin_number(line, group, key)
@@ -200,10 +220,12 @@ def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached
             life = delay_us(x2, group.life.kind, group.life.minimum, scale, s)
         elif group.life.scale > 0.0:  # the length-biased exponential is a sum of two
             life += np.int64(-log_of(unit(x2)) * group.life.scale)
-        line.dies_us = max(np.int64(life * unit(x3)), 1)
+        line.dies_us = NEVER if group.ordinary else max(np.int64(life * unit(x3)), 1)
         line.ordinal = 0
-        line.operational = np.int64(-log_of(unit(w3)) * line.gap)
-        line.next_us, line.hour = _time_of(line.operational, 0, group.profile, group.tick, reached, weight)
+        line.hour = line.starts_us // HOUR_US
+        line.operational = reached[group.profile, line.hour] + np.int64(-log_of(unit(w3)) * line.gap)
+        due, line.hour = _time_of(line.operational, line.hour, group.profile, group.tick, reached, weight)
+        line.next_us = due if due < line.ends_us else NEVER
 
 
 @kernel
@@ -225,18 +247,24 @@ class Supply(NamedTuple):
     reached      int64 (profiles, hours+1)  operational time at the start of each hour
     weight       int64 (profiles, hours)    weight of each hour
     carriers     uint8 (256,)               carrier of each value of a byte of a hashed number
+    lost         uint64 (groups,)           threshold of the draw for finding no circuit free, posted
     epoch_us     the start of the run, UTC us
+    end_us       the end of the run, us from its start
     subscribers  how many can be called, below 2**32
     stride       serials between two of them
+    incoming     whether a rule reads how many calls came in
     """
 
     key: NDArray[np.uint64]
     reached: NDArray[np.int64]
     weight: NDArray[np.int64]
     carriers: NDArray[np.uint8]
+    lost: NDArray[np.uint64]
     epoch_us: int
+    end_us: int
     subscribers: int
     stride: int
+    incoming: bool
 
 
 class Draws(NamedTuple):
@@ -335,6 +363,25 @@ def _look_ahead(
     return n, cursor, pending - taken
 
 
+@kernel
+def _contact(
+    stream: Scalar, index: Scalar, contacts: Scalar, word: Scalar, subscribers: Scalar, stride: Scalar
+) -> Scalar:
+    """Return the number of one of a line's contacts: which, falls with the square of a 32-bit draw, so few are many."""
+    which = (np.uint64(word) * np.uint64(word) >> np.uint64(32)) * np.uint64(contacts) >> np.uint64(32)
+    who = mix64(mix64(np.uint64(stream) << np.uint64(32) | np.uint64(index)) + which)
+    return subscriber_number(index_below(who >> np.uint64(32), who & np.uint64(0xFFFFFFFF), subscribers), stride)
+
+
+@kernel
+def _count_incoming(line: Record, group: Record, key: Column, day: Scalar) -> None:
+    """Draw how many calls came to the line's number on the day before."""
+    if line.incoming_day != day:
+        word, _, _, _ = draw(key[0], key[1], group.incoming_stream, line.index, day)
+        line.incoming = poisson(word, group.incoming)
+        line.incoming_day = day
+
+
 # Small loops apart from each other, so that each is compiled for many draws at a time.
 
 
@@ -391,7 +438,7 @@ def generate(
     _prepare(supply, draws, draws.first[chosen])
     key, reached, weight, epoch_us = supply.key, supply.reached, supply.weight, supply.epoch_us
     which, first, waiting, gap, words = draws.line, draws.first, draws.pending, draws.gap, draws.w3
-    callee, callee_carrier = draws.b_number, draws.b_carrier
+    callee, callee_carrier, whom = draws.b_number, draws.b_carrier, draws.w1
     n = 0
     for j in range(chosen):
         i = which[j]
@@ -408,9 +455,18 @@ def generate(
                 _next_number(line, group, key)
             if due >= line.born_us:
                 b_number = callee[k]
+                carrier = callee_carrier[k]
+                if group.contacts > 0 and words[k] >= group.stranger_bound:
+                    b_number = _contact(
+                        group.line_stream, line.index, group.contacts, whom[k], supply.subscribers, supply.stride
+                    )
+                    carrier = supply.carriers[mix64(b_number) >> np.uint64(56)]
+                if supply.incoming:
+                    _count_incoming(line, group, key, due // DAY_US)
+                    rows.a_incoming[n] = line.incoming
                 rows.time_us[n] = epoch_us + due
                 rows.b_number[n] = b_number
-                rows.b_carrier[n] = callee_carrier[k]
+                rows.b_carrier[n] = carrier
                 rows.channel[n] = group.channel
                 rows.entry[n] = group.entry
                 rows.a_kind[n] = group.a_kind
@@ -443,6 +499,8 @@ def generate(
             operational += np.int64(gap[k] * line.gap)
             ordinal += 1
             due, hour = _time_of(operational, hour, group.profile, group.tick, reached, weight)
+            if due >= line.ends_us:
+                due = NEVER
         line.next_us = due
         line.operational = operational
         line.ordinal = ordinal
