@@ -472,3 +472,42 @@ def test_a_list_of_ten_million_numbers_takes_at_most_200_megabytes() -> None:
     assert core.pool.nbytes <= 200e6
     batch = batch_of([one(a_number=int(n)) for n in (*numbers[:3], *(numbers[:3] + np.uint64(1)))])
     assert core.decide(batch).verdict.tolist() == [2, 2, 2, 0, 0, 0]
+
+
+def test_a_thousand_prefixes_decide_as_the_longest_that_fits() -> None:
+    """Numbers of every length, at and beside each prefix's first and last, and drawn among them."""
+    rng = np.random.default_rng(4)
+    heads = {str(head) for head in rng.integers(86_130_000, 86_137_000, 900)}
+    heads |= {str(int(head)) for head in 10 ** rng.uniform(0, 15, 100)}
+    split = sorted(heads)
+    codes = {head: (2, 1, 0)[k % 3] for k, head in enumerate(split)}
+    edges = [int(head) * 10**more + end for head in split for more in (0, 1, 5) for end in (-1, 0, 10**more - 1)]
+    drawn = [*rng.integers(8_613_000_000_000, 8_613_700_000_000, 20_000), *(10 ** rng.uniform(0, 19, 5000))]
+    numbers = [number for number in (*edges, *map(int, drawn), 0, 2**64 - 1) if 0 <= number < 2**64]
+    columns = {name: np.zeros(len(numbers), dtype) for name, dtype in COLUMNS.items()}
+    batch = AttemptBatch(**{**columns, "a_number": np.array(numbers, np.uint64)})
+    rule = policy("reject-number-ranges", **{key: split[k::3] for k, key in enumerate(("intercept", "label", "spare"))})
+    wanted = []
+    for number in map(str, numbers):
+        fits = [number[:k] for k in range(len(number), 0, -1) if number[:k] in codes]
+        wanted.append(codes[fits[0]] if fits else 0)
+    assert compile_filter([rule]).decide(batch).verdict.tolist() == wanted
+    assert len(set(wanted)) == 3
+
+
+@pytest.mark.parametrize("limited", [False, True])
+def test_rules_outside_the_kernels_say_the_same_on_threads(limited: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interceptsim.filtering.plan._MANY", 0)
+    rng = np.random.default_rng(5)
+    n = 30_000
+    columns = {name: np.zeros(n, dtype) for name, dtype in COLUMNS.items()}
+    columns |= {"a_number": rng.integers(0, 999, n).astype(np.uint64), "time_us": rng.permutation(n) * 1000}
+    columns |= {"text_score": rng.integers(0, 10**6, n).astype(np.int32)}
+    batch = AttemptBatch(**columns)
+    chain = [policy("match-expression", sql="text_score > 900000"), policy("limit-attempts", per_day={"critical": 20})]
+    beyond = np.maximum(np.bincount(batch.a_number.astype(np.int64)) - 20, 0).sum()
+    core = compile_filter(chain[: 1 + limited])
+    for threads in (1, 2, 3):
+        found = core.decide(batch, threads=threads)
+        assert ((found.matched & np.uint64(1)) == (batch.text_score > 900_000)).all()
+        assert (found.matched > 1).sum() == (beyond if limited else 0)

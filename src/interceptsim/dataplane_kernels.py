@@ -24,7 +24,7 @@ from interceptsim.attempts import (
     Rows,
 )
 from interceptsim.compiled import Column, Record, Scalar, Table, kernel
-from interceptsim.filtering.batch_kernels import find_slots, touch
+from interceptsim.filtering.batch_kernels import find_slots
 from interceptsim.filtering.kernels import decide
 from interceptsim.randomness import delay_us, draw, mix64
 from interceptsim.traffic.kernels import CLI_OWN, Draws, Supply, generate
@@ -291,8 +291,7 @@ def decide_presented(
     held = 0
     while True:
         n, cursor = take_presented(presented, order, cursor, rows)
-        known = find_slots(table, known, rows, n)
-        touch(state, rows, n)
+        known = find_slots(table, known, state, rows, n)
         decide(ops, pool, rows, n, state)
         held = account(lines, groups, supply, rows, n, accounts, complaints, held)
         if one_batch or cursor == order.shape[0] or held + rows.time_us.shape[0] > complaints.shape[0]:

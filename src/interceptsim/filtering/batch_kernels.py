@@ -1,4 +1,4 @@
-"""How batches pass through the plan: numbers to slots, rows gathered into a working set, decisions put back.
+"""How batches pass through the plan: numbers to slots, rows seen in place or gathered, decisions put back.
 
 The rules themselves are in `kernels`. These loops serve traffic whose numbers are not known beforehand: batches of a
 user, and simulated lines that may present each other's numbers.
@@ -13,130 +13,132 @@ from interceptsim.compiled import Column, Scalar, kernel
 from interceptsim.filtering.kernels import decide
 from interceptsim.randomness import mix64
 
-__all__ = ["decide_part", "find_slots", "gather", "is_sorted", "scatter", "touch"]
+__all__ = ["decide_part", "find_slots", "is_sorted", "place_slots"]
+
+_LOW = np.uint64(2**32 - 1)
+_BLOCK = 512  # rows hashed at a time, several at once
 
 
 @kernel
-def find_slots(table: Column, held: Scalar, rows: Rows, n: Scalar) -> int:
+def find_slots(table: Column, held: Scalar, state: Column, rows: Rows, n: Scalar) -> int:
     """Find or give each row's presented number its slot; return how many slots are taken then.
 
-    `table` (uint64, places x 2: number, slot + 1 or 0 where free) is open-addressed; its length is a power of two
-    and more than the slots needed. `held` slots are taken on entry. The first loop looks only where a number belongs,
-    without a branch, so that many places come from memory at once; the second settles the others.
+    `table` (uint64) is open-addressed: the upper half of a number's hash and, in the lower half, its slot + 1, or 0
+    where the place is free. Its length is a power of two and more than the slots needed. The number itself is the last
+    word of its state. `held` slots are taken on entry. The first two loops look only where a number belongs, without
+    a branch, so that many places come from memory at once, the state that rules need next among them; the last loop
+    settles the others.
     """
     a_number, slot, fresh = rows.a_number, rows.slot, rows.fresh
-    mask = np.uint64(table.shape[0] - 1)
+    mask, last = np.uint64(table.shape[0] - 1), state.shape[1] - 1
     for r in range(n):
-        number = a_number[r]
-        place = np.int64(mix64(number) & mask)
-        taken = np.int64(table[place, 1])
-        slot[r] = taken - 1 if table[place, 0] == number else np.int64(-1)
+        mixed = mix64(a_number[r])
+        entry = table[mixed & mask]
+        slot[r] = np.int64(entry & _LOW) - 1 if (entry ^ mixed) & ~_LOW == np.uint64(0) else np.int64(-1)
         fresh[r] = 0
+    left = np.empty(n + 1, np.int64)
+    many = 0
     for r in range(n):
-        if slot[r] >= 0:
-            continue
+        at = max(slot[r], 0)
+        left[many] = r
+        many += (slot[r] < 0) | (np.uint64(state[at, last]) != a_number[r])
+    for k in range(many):
+        r = left[k]
         number = a_number[r]
-        place = np.int64(mix64(number) & mask)
-        while table[place, 1] != np.uint64(0) and table[place, 0] != number:
-            place = np.int64(np.uint64(place + 1) & mask)
-        if table[place, 1] == np.uint64(0):
-            table[place, 0] = number
-            held += 1
-            table[place, 1] = held
-            fresh[r] = 1
-        slot[r] = np.int64(table[place, 1]) - 1
+        mixed = mix64(number)
+        place = mixed & mask
+        while True:
+            entry = table[place]
+            at = np.int64(entry & _LOW) - 1
+            if at < 0:
+                at = held
+                held += 1
+                table[place] = mixed & ~_LOW | np.uint64(held)
+                state[at, last] = np.int64(number)
+                fresh[r] = 1
+                break
+            if (entry ^ mixed) & ~_LOW == np.uint64(0) and np.uint64(state[at, last]) == number:
+                break
+            place = place + np.uint64(1) & mask
+        slot[r] = at
     return held
 
 
 @kernel
-def touch(state: Column, rows: Rows, n: Scalar) -> Scalar:
-    """Read the first word of each row's state: it is then at hand when the rules come, many at once on the way."""
-    slot = rows.slot
-    total = np.int64(0)
-    for r in range(n):
-        total ^= state[slot[r], 0]
-    return total
+def place_slots(table: Column, held: Scalar, state: Column) -> None:
+    """Enter the numbers of the first `held` slots into an empty table."""
+    mask, last = np.uint64(table.shape[0] - 1), state.shape[1] - 1
+    for at in range(held):
+        mixed = mix64(np.uint64(state[at, last]))
+        place = mixed & mask
+        while table[place] != np.uint64(0):
+            place = place + np.uint64(1) & mask
+        table[place] = mixed & ~_LOW | np.uint64(at + 1)
 
 
 @kernel
-def gather(
-    source: Rows, reads: Scalar, order: Column, cursor: Scalar, stop: Scalar, part: Scalar, parts: Scalar, rows: Rows
+def _choose(
+    source: Rows, order: Column, cursor: Scalar, stop: Scalar, part: Scalar, parts: Scalar, line: Column
 ) -> tuple[Scalar, Scalar]:
-    """Copy rows of a batch, in `order` from `cursor` to `stop`, into a working set until it is full.
-
-    Only columns whose bit is set in `reads` are copied; `order` (int64) may be empty where the batch stands in
-    order. With `parts` above 1, only rows of numbers that fall to `part` are taken. `rows.line` becomes the row's
-    place in the batch. Return (rows filled, cursor).
-    """
-    room = rows.line.shape[0]
-    line, a_from = rows.line, source.a_number
+    """Fill `line` with the places of a part's rows in the batch, from `cursor` on; return (how many, cursor)."""
+    a_number = source.a_number
+    in_order = order.shape[0] == 0
+    room = line.shape[0]
+    hashes = np.empty(_BLOCK, np.uint64)
     n = 0
-    straight = np.int64(-1)  # where the rows begin in the batch, if they stand there one after another
-    if order.shape[0] == 0 and parts == 1:
-        straight = cursor
-        n = min(stop - cursor, room)
-        for r in range(n):
-            line[r] = cursor + r
-        cursor += n
-    else:
-        in_order = order.shape[0] == 0
-        while cursor < stop and n < room:
-            at = cursor if in_order else order[cursor]
-            line[n] = at  # and it stays only if the number falls to this part
-            n += np.int64((mix64(a_from[at]) >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)) == part
-            cursor += 1
-    _copy(source.a_number, rows.a_number, line, n, straight)
-    _copy(source.channel, rows.channel, line, n, straight)
-    _copy(source.entry, rows.entry, line, n, straight)
-    if reads & 1:
-        _copy(source.time_us, rows.time_us, line, n, straight)
-    if reads & 2:
-        _copy(source.b_number, rows.b_number, line, n, straight)
-    if reads & 4:
-        _copy(source.a_kind, rows.a_kind, line, n, straight)
-        _copy(source.roaming, rows.roaming, line, n, straight)
-    if reads & 8:
-        _copy(source.b_carrier, rows.b_carrier, line, n, straight)
-    if reads & 16:
-        _copy(source.text_score, rows.text_score, line, n, straight)
-    if reads & 32:
-        _copy(source.link, rows.link, line, n, straight)
-    if reads & 64:
-        _copy(source.a_incoming, rows.a_incoming, line, n, straight)
-    if reads & 128:
-        _copy(source.answered, rows.answered, line, n, straight)
-        _copy(source.duration_us, rows.duration_us, line, n, straight)
+    while cursor < stop and n < room:
+        many = min(stop - cursor, room - n, _BLOCK)
+        if in_order:
+            block = a_number[cursor : cursor + many]
+            for k in range(many):
+                hashes[k] = mix64(block[k])
+        else:
+            for k in range(many):
+                hashes[k] = mix64(a_number[order[cursor + k]])
+        for k in range(many):
+            line[n] = cursor + k if in_order else order[cursor + k]  # and it stays only if it falls to this part
+            n += (hashes[k] >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32) == part
+        cursor += many
     return n, cursor
 
 
 @kernel
-def _copy(source: Column, into: Column, line: Column, n: Scalar, straight: Scalar) -> None:
+def _taken(source: Column, into: Column, line: Column, n: Scalar, straight: Scalar, wanted: Scalar) -> Column:
+    """Return a column of the working set: seen in place where its rows stand together, else copied."""
     if straight >= 0:
-        into[:n] = source[straight : straight + n]
-    else:
+        return source[straight : straight + n]
+    if wanted:
         for r in range(n):
             into[r] = source[line[r]]
+    return into
 
 
 @kernel
-def scatter(rows: Rows, n: Scalar, verdict: Column, reason: Column, matched: Column, score: Column) -> None:
-    """Put the decisions of a working set at their rows' places in the batch."""
-    line, code = rows.line, rows.code
+def _scatter(rows: Rows, n: Scalar, verdict: Column, reason: Column, matched: Column, score: Column) -> None:
+    """Put what matched in a working set at its place in the batch, whose decisions are zero before."""
+    line, from_code, from_reason = rows.line, rows.code, rows.reason
+    from_matched, from_score = rows.matched, rows.score
+    hits = np.empty(n + 1, np.int64)
+    many = 0
     for r in range(n):
+        hits[many] = r
+        many += (from_matched[r] != np.uint64(0)) | (from_score[r] != 0)
+    for h in range(many):
+        r = hits[h]
         at = line[r]
-        verdict[at] = DELIVER if code[r] == ALLOW else code[r]
-        reason[at] = rows.reason[r]
-        matched[at] = rows.matched[r]
-        score[at] = rows.score[r]
+        verdict[at] = from_code[r]
+        reason[at] = from_reason[r]
+        matched[at] = from_matched[r]
+        score[at] = from_score[r]
 
 
 @kernel
 def is_sorted(values: Column) -> bool:
-    """Tell whether a column never falls."""
-    for k in range(1, values.shape[0]):  # noqa: SIM110  a generator is not compiled
-        if values[k] < values[k - 1]:
-            return False
-    return True
+    """Tell whether a column never falls; read to its end, several values at once."""
+    falls = False
+    for k in range(1, values.shape[0]):
+        falls |= values[k] < values[k - 1]
+    return not falls
 
 
 @kernel
@@ -159,21 +161,65 @@ def decide_part(
     reason: Column,
     matched: Column,
     score: Column,
-) -> tuple[Scalar, Scalar, Scalar]:
-    """Gather, decide and scatter a batch's rows from `cursor` to `stop`, a working set at a time.
+) -> tuple[Scalar, Scalar]:
+    """Decide a batch's rows from `cursor` to `stop` whose numbers fall to `part`, a working set at a time.
 
-    Return (cursor, slots taken, a sum that keeps the compiler from leaving `touch` out). Where `keeps_state`, it
-    returns early when the index or the state might not have room for another working set.
+    Rows that stand together are decided where they are; where an `order` (int64, may be empty) or several `parts` pick
+    them, columns whose bit is set in `reads` are copied, and only what matched is written to the decisions, which have
+    to be zero before. Return (cursor, slots taken). Where `keeps_state`, it returns early when the index or the state
+    might not have room for another working set.
     """
     room = rows.line.shape[0]
-    touched = np.int64(0)
+    line = rows.line
+    together = order.shape[0] == 0 and parts == 1
     while cursor < stop:
         if keeps_state and (held + room > state.shape[0] or 2 * (held + room) > table.shape[0]):
             break
-        n, cursor = gather(source, reads, order, cursor, stop, part, parts, rows)
+        straight = cursor if together else np.int64(-1)
+        if together:
+            n = min(stop - cursor, room)
+            cursor += n
+        else:
+            n, cursor = _choose(source, order, cursor, stop, part, parts, line)
+        work = Rows(
+            _taken(source.time_us, rows.time_us, line, n, straight, reads & 1),
+            _taken(source.channel, rows.channel, line, n, straight, 1),
+            _taken(source.a_number, rows.a_number, line, n, straight, 1),
+            _taken(source.b_number, rows.b_number, line, n, straight, reads & 2),
+            _taken(source.a_kind, rows.a_kind, line, n, straight, reads & 4),
+            _taken(source.entry, rows.entry, line, n, straight, 1),
+            _taken(source.b_carrier, rows.b_carrier, line, n, straight, reads & 8),
+            _taken(source.roaming, rows.roaming, line, n, straight, reads & 4),
+            rows.content,
+            _taken(source.text_score, rows.text_score, line, n, straight, reads & 16),
+            _taken(source.link, rows.link, line, n, straight, reads & 32),
+            _taken(source.a_incoming, rows.a_incoming, line, n, straight, reads & 64),
+            _taken(source.answered, rows.answered, line, n, straight, reads & 128),
+            _taken(source.duration_us, rows.duration_us, line, n, straight, reads & 128),
+            rows.slot,
+            line,
+            rows.ordinal,
+            rows.generation,
+            rows.fresh,
+            verdict[straight : straight + n] if together else rows.code,
+            reason[straight : straight + n] if together else rows.reason,
+            matched[straight : straight + n] if together else rows.matched,
+            score[straight : straight + n] if together else rows.score,
+            rows.outcome,
+            rows.seen,
+            rows.said,
+            rows.found,
+            rows.outside,
+        )
+        for k in range(source.outside.shape[0]):
+            said = rows.outside[k]
+            said[:n] = _taken(source.outside[k], said, line, n, straight, 1)[:n]
         if keeps_state:
-            held = find_slots(table, held, rows, n)
-            touched ^= touch(state, rows, n)
-        decide(ops, pool, rows, n, state)
-        scatter(rows, n, verdict, reason, matched, score)
-    return cursor, held, touched
+            held = find_slots(table, held, state, work, n)
+        decide(ops, pool, work, n, state)
+        code = work.code
+        for r in range(n):
+            code[r] = DELIVER if code[r] == ALLOW else code[r]
+        if not together:
+            _scatter(work, n, verdict, reason, matched, score)
+    return cursor, held

@@ -58,8 +58,8 @@ MAX_COUNT = np.int64(2**COUNT_BITS - 1)
 EMPTY_WINDOW = np.int64(-(2**62))
 """A state word of a window in which nothing has been counted yet; no real time has its index."""
 
-MINUTES_EAST = 8 * 60  # local time is UTC and 8 hours
 MINUTE_US = 60_000_000
+_EAST_OF_ORIGIN_US = 8 * 60 * MINUTE_US + 1_000_000 * 1440 * MINUTE_US  # local time, from a midnight before all others
 MAX_SCORE = np.int64(2**31 - 1)
 
 
@@ -78,22 +78,34 @@ def find_listed(
     """Set `found` (uint8) to 1 where a number is in a list: `mask + 1` open-addressed places of the pool.
 
     Most numbers are not, and the sieve tells so at the cost of one word that stays in the cache: `sieve_mask + 1`
-    words from `sieve`, in one of which each listed number has set three bits. The few that pass are looked up.
+    words from `sieve`, in one of which each listed number has set three bits. The few that pass are noted without a
+    branch and looked up together, so that many places come from memory at once.
     """
-    words = np.uint64(sieve_mask)
+    places, words = pool[offset : offset + mask + 1], pool[sieve : sieve + sieve_mask + 1]
+    place_mask, word_mask = np.uint64(mask), np.uint64(sieve_mask)
+    left = np.empty(n + 1, np.int64)
+    many = 0
     for r in range(n):
         spread = np.uint64(numbers[r]) * _SPREAD
         bits = _sieve_bits(spread)
-        found[r] = pool[sieve + np.int64(spread >> np.uint64(20) & words)] & bits == bits
-    for r in range(n):
+        found[r] = 0
+        left[many] = r
+        many += words[spread >> np.uint64(20) & word_mask] & bits == bits
+    passed, many = many, 0
+    for k in range(passed):
+        r = left[k]
         number = np.uint64(numbers[r])
-        if number == np.uint64(0):
-            found[r] = has_zero
-        elif found[r]:
-            place = np.int64(mix64(number) & np.uint64(mask))
-            while pool[offset + place] != number and pool[offset + place] != np.uint64(0):
-                place = (place + 1) & mask
-            found[r] = pool[offset + place] == number
+        there = places[mix64(number) & place_mask]
+        found[r] = there == number and (number != np.uint64(0) or has_zero != 0)
+        left[many] = r
+        many += there != number and there != np.uint64(0)
+    for k in range(many):
+        r = left[k]
+        number = np.uint64(numbers[r])
+        place = mix64(number) + np.uint64(1) & place_mask
+        while places[place] != number and places[place] != np.uint64(0):
+            place = place + np.uint64(1) & place_mask
+        found[r] = places[place] == number
 
 
 @kernel
@@ -108,33 +120,34 @@ def _sieve_bits(spread: Scalar) -> Scalar:
 
 
 @kernel
-def list_fill(places: Column, sieve: Column, numbers: Column) -> int:
-    """Put `numbers` (uint64, without 0) into empty places and a sieve, both of a power of two; return how many."""
-    mask = places.shape[0] - 1
-    held = 0
+def list_fill(places: Column, sieve: Column, numbers: Column) -> None:
+    """Put `numbers` (uint64) into empty places and a sieve, both of a power of two; 0 goes to the sieve alone."""
+    mask = np.uint64(places.shape[0] - 1)
+    sieve_mask = np.uint64(sieve.shape[0] - 1)
     for k in range(numbers.shape[0]):
-        mixed = mix64(numbers[k])
-        place = np.int64(mixed & np.uint64(mask))
-        while places[place] != np.uint64(0) and places[place] != numbers[k]:
-            place = (place + 1) & mask
-        if places[place] == np.uint64(0):
-            places[place] = numbers[k]
-            spread = numbers[k] * _SPREAD
-            sieve[np.int64(spread >> np.uint64(20)) & (sieve.shape[0] - 1)] |= _sieve_bits(spread)
-            held += 1
-    return held
+        number = numbers[k]
+        spread = number * _SPREAD
+        sieve[spread >> np.uint64(20) & sieve_mask] |= _sieve_bits(spread)
+        place = mix64(number) & mask
+        while places[place] != np.uint64(0) and places[place] != number:
+            place = place + np.uint64(1) & mask
+        places[place] = number
+
+
+BUCKETS = (64 << 11) + 1
+FINE_BUCKETS = 1 << 11
 
 
 @kernel
 def bucket_of(number: Scalar) -> Scalar:
-    """Return a bucket (int64, 0 to 2**17 - 1) that never falls as the number (uint64) grows: its leading bits."""
-    return (np.float64(number).view(np.int64) >> 41) - (1023 << 11) + 1 if number > np.uint64(0) else 0
+    """Return a bucket (uint64, below BUCKETS) that never falls as the number (uint64) grows: its leading bits."""
+    return np.float64(number | np.uint64(1)).view(np.uint64) - np.uint64(1023 << 52) >> np.uint64(41)
 
 
 @kernel
 def fine_bucket_of(number: Scalar) -> Scalar:
-    """Return the bucket within a bucket (int64, 0 to 2**11 - 1): the next leading bits of a number above 0."""
-    return np.float64(number).view(np.int64) >> 30 & 2047
+    """Return the bucket within a bucket (uint64, below FINE_BUCKETS): the next leading bits of a number."""
+    return np.float64(number | np.uint64(1)).view(np.uint64) >> np.uint64(30) & np.uint64(FINE_BUCKETS - 1)
 
 
 @kernel
@@ -148,13 +161,18 @@ def _combine(rows: Rows, n: Scalar, k: Scalar, action: Scalar) -> None:
     bit = np.uint64(1) << np.uint64(k)
     strongest = DELIVER if action == OBSERVE else action
     position = np.uint16(k + 1)
+    hits = np.empty(n + 1, np.int64)
+    many = 0
     for r in range(n):
-        if said[r] != DELIVER:
-            matched[r] |= bit
-            verdict = said[r] if said[r] == ALLOW else min(said[r], strongest)
-            if verdict > code[r]:
-                code[r] = verdict
-                reason[r] = position
+        hits[many] = r
+        many += said[r] != DELIVER
+    for h in range(many):
+        r = hits[h]
+        matched[r] |= bit
+        verdict = said[r] if said[r] == ALLOW else min(said[r], strongest)
+        if verdict > code[r]:
+            code[r] = verdict
+            reason[r] = position
 
 
 @kernel
@@ -199,13 +217,15 @@ def _reject_listed(op: Record, pool: Column, rows: Rows, n: Scalar, state: Colum
             since = time_us[r] - state[slot[r], word]
             found[r] |= 0 <= since < expiry
     everyone = adoption == np.uint64(2**32) and op[13] == -1 and op[14] == -1 and op[15] == -1 and op[16] == -1
+    if everyone:
+        for r in range(n):
+            said[r] = INTERCEPT if found[r] & seen[r] else DELIVER
+        return
     for r in range(n):
         if found[r] & seen[r]:
             carrier = np.int64(b_carrier[r])
-            if everyone or (
-                op[13 + (carrier >> 6)] >> (carrier & 63) & 1 != 0
-                and mix64(b_number[r] ^ salt) >> np.uint64(32) < adoption
-            ):
+            adopted = mix64(b_number[r] ^ salt) >> np.uint64(32) < adoption
+            if adopted and op[13 + (carrier >> 6)] >> (carrier & 63) & 1 != 0:
                 said[r] = INTERCEPT
 
 
@@ -221,40 +241,51 @@ def _reject_spoofed(rows: Rows, n: Scalar) -> None:
 def _reject_ranges(op: Record, pool: Column, rows: Rows, n: Scalar) -> None:
     """Arguments: 0 offset and 1 count of bounds, 2 offset of what begins at each, 3 offset of the buckets.
 
-    Bounds are uint64 in order, the first 0; a number belongs to the last bound not above it. A bucket holds the
-    index of the first bound in it or, where it holds many, also the place of a finer table of its own (upper half of
-    the word, less 1), so that few are compared.
+    Bounds are uint64 in order, the first 0; a number belongs to the last bound not above it. A bucket holds the place
+    of its cells (upper half of the word) and a mask of the number's finer bits, which tells the cell apart where there
+    are several. A cell holds what is said of the numbers at its beginning, and in its upper half, where bounds lie
+    within it, the first of them: such numbers are noted without a branch and compared afterwards.
     """
     a_number, seen, said = rows.a_number, rows.seen, rows.said
-    bounds, count, codes, buckets = op[5], op[6], op[7], op[8]
+    count = op[6]
+    bounds, codes, buckets = pool[op[5] : op[5] + count], pool[op[7] : op[7] + count], pool[op[8] : op[8] + BUCKETS]
+    left = np.empty(n + 1, np.int64)
+    many = 0
     for r in range(n):
-        if not seen[r]:
-            continue
         number = a_number[r]
-        bucket = bucket_of(number)
-        at = np.int64(pool[buckets + bucket])
-        if at >> 32 != 0:
-            at = np.int64(pool[(at >> 32) - 1 + fine_bucket_of(number)])
-        while at < count and pool[bounds + at] <= number:
-            at += 1
-        said[r] = pool[codes + at - 1]
-
-
-@kernel
-def _counted(state: Column, at: Scalar, word: Scalar, window: Scalar, warn: Scalar, critical: Scalar) -> Scalar:
-    """Count one attempt in a window of a number; return what its count calls for."""
-    held = state[at, word]
-    held = min(held + 1, window << COUNT_BITS | MAX_COUNT) if held >> COUNT_BITS == window else window << COUNT_BITS | 1
-    state[at, word] = held
-    count = held & MAX_COUNT
-    return INTERCEPT if count > critical else LABEL if count > warn else DELIVER
+        bucket = buckets[bucket_of(number)]
+        cell = pool[(bucket >> np.uint64(32)) + (fine_bucket_of(number) & bucket)]
+        said[r] = cell if seen[r] else DELIVER
+        left[many] = r
+        many += (cell >> np.uint64(32) != np.uint64(0)) & (seen[r] != 0)
+    for k in range(many):
+        r = left[k]
+        number = a_number[r]
+        bucket = buckets[bucket_of(number)]
+        at = pool[(bucket >> np.uint64(32)) + (fine_bucket_of(number) & bucket)] >> np.uint64(32)
+        while at < count and bounds[at] <= number:
+            at += np.uint64(1)
+        said[r] = codes[at - np.uint64(1)]
 
 
 @kernel
 def _window_of(time_us: Scalar, minutes: Scalar) -> Scalar:
-    """Return which minute, hour or day of local time (int64); dividing by what is known beforehand is fast."""
-    minute = time_us // MINUTE_US + MINUTES_EAST
-    return minute if minutes == 1 else minute // 60 if minutes == 60 else minute // 1440
+    """Return which minute, hour or day of local time (int64), above 0; dividing by what is known beforehand is fast."""
+    minute = np.uint64(time_us + _EAST_OF_ORIGIN_US) // np.uint64(MINUTE_US)
+    if minutes == 1:
+        return np.int64(minute)
+    return np.int64(minute // np.uint64(60) if minutes == 60 else minute // np.uint64(1440))
+
+
+@kernel
+def _counted(held: Scalar, begun: Scalar, old: Scalar) -> Scalar:
+    """Return the count (int64) of a window with one attempt more, given its state word and the word of none in it.
+
+    The word of an earlier window is smaller than any of this one, so that the difference tells without a branch;
+    `old` is -1, or 0 for a number that is new to its slot.
+    """
+    count = (max(held - begun, np.int64(0)) & old) + 1
+    return count - (count >> COUNT_BITS)
 
 
 @kernel
@@ -265,27 +296,41 @@ def _limit_windows(op: Record, rows: Rows, n: Scalar, state: Column) -> None:
     """
     time_us, slot, fresh, seen, said = rows.time_us, rows.slot, rows.fresh, rows.seen, rows.said
     word = op[OP_WORD]
-    by_minute = op[5] != NO_LIMIT or op[6] != NO_LIMIT
-    by_hour = op[7] != NO_LIMIT or op[8] != NO_LIMIT
-    by_day = op[9] != NO_LIMIT or op[10] != NO_LIMIT
+    minute_warn, minute_most, hour_warn, hour_most, day_warn, day_most = op[5], op[6], op[7], op[8], op[9], op[10]
+    by_minute = minute_warn != NO_LIMIT or minute_most != NO_LIMIT
+    by_hour = hour_warn != NO_LIMIT or hour_most != NO_LIMIT
+    by_day = day_warn != NO_LIMIT or day_most != NO_LIMIT
     hour_word = word + by_minute
     day_word = hour_word + by_hour
     for r in range(n):
-        at = slot[r]
-        if fresh[r]:
-            for k in range(word, day_word + by_day):
-                state[at, k] = EMPTY_WINDOW
+        at = np.uint64(slot[r])
         if not seen[r]:
+            if fresh[r]:
+                for k in range(word, day_word + by_day):
+                    state[at, k] = EMPTY_WINDOW
             continue
-        minute = time_us[r] // MINUTE_US + MINUTES_EAST
-        code = DELIVER
+        minute = np.uint64(time_us[r] + _EAST_OF_ORIGIN_US) // np.uint64(MINUTE_US)
+        old = np.int64(fresh[r]) - 1
+        warned = critical = np.int64(0)  # below 0 where a count is above its bound
         if by_minute:
-            code = _counted(state, at, word, minute, op[5], op[6])
+            begun = np.int64(minute) << COUNT_BITS
+            count = _counted(state[at, word], begun, old)
+            state[at, word] = begun | count
+            warned |= minute_warn - count
+            critical |= minute_most - count
         if by_hour:
-            code = max(code, _counted(state, at, hour_word, minute // 60, op[7], op[8]))
+            begun = np.int64(minute // np.uint64(60)) << COUNT_BITS
+            count = _counted(state[at, hour_word], begun, old)
+            state[at, hour_word] = begun | count
+            warned |= hour_warn - count
+            critical |= hour_most - count
         if by_day:
-            code = max(code, _counted(state, at, day_word, minute // 1440, op[9], op[10]))
-        said[r] = code
+            begun = np.int64(minute // np.uint64(1440)) << COUNT_BITS
+            count = _counted(state[at, day_word], begun, old)
+            state[at, day_word] = begun | count
+            warned |= day_warn - count
+            critical |= day_most - count
+        said[r] = ((warned | critical) >> 63 & 1) + (critical >> 63 & 1)  # DELIVER, LABEL, INTERCEPT
 
 
 @kernel
@@ -356,7 +401,7 @@ def _limit_fan_out(op: Record, rows: Rows, n: Scalar, state: Column) -> None:
     short_word = out_word + 1 if least_out != NO_LIMIT else out_word
     end = short_word + 3 if least_answered != NO_LIMIT else short_word
     for r in range(n):
-        at = slot[r]
+        at = np.uint64(slot[r])
         held = EMPTY_WINDOW if fresh[r] else state[at, word]
         if not seen[r]:
             state[at, word] = held
@@ -372,10 +417,8 @@ def _limit_fan_out(op: Record, rows: Rows, n: Scalar, state: Column) -> None:
             sketch = state[at, cell]
             held += 1 - (sketch >> (bit & 63) & 1)
             state[at, cell] = sketch | np.int64(1) << (bit & 63)
-            if held & MAX_COUNT > critical:
-                said[r] = INTERCEPT
-            elif held & MAX_COUNT > warn:
-                said[r] = LABEL
+            over = critical - (held & MAX_COUNT)  # below 0 where too many are set
+            said[r] = ((over | warn - (held & MAX_COUNT)) >> 63 & 1) + (over >> 63 & 1)  # DELIVER, LABEL, INTERCEPT
         state[at, word] = held
         if least_out != NO_LIMIT:
             out = state[at, out_word] + 1

@@ -27,15 +27,16 @@ from interceptsim.attempts import (
 )
 from interceptsim.compiled import cores
 from interceptsim.errors import ColumnError, ConfigurationError, nearest_name
-from interceptsim.filtering.batch_kernels import decide_part, find_slots, gather, is_sorted, scatter, touch
+from interceptsim.filtering.batch_kernels import decide_part, find_slots, is_sorted, place_slots
 from interceptsim.filtering.kernels import (
     ARGUMENTS,
+    BUCKETS,
+    FINE_BUCKETS,
     LIMIT_ATTEMPTS,
     OP_CODE,
     OP_WIDTH,
     OUTSIDE,
     bucket_of,
-    decide,
     fine_bucket_of,
     list_fill,
 )
@@ -49,7 +50,7 @@ __all__ = ["FilterCore", "NumberIndex", "PlanBuilder", "compile_filter"]
 
 Says = Callable[[AttemptBatch], NDArray[np.uint8]]
 
-# Which bit of `gather`'s `reads` a column belongs to.
+# Which bit of `reads` in `decide_part` a column belongs to.
 _READS = {
     "time_us": 1,
     "b_number": 2,
@@ -62,9 +63,9 @@ _READS = {
     "answered": 128,
     "duration_us": 128,
 }
-_BUCKETS = bucket_of(np.uint64(2**64 - 1)) + 2
 _BATCH = 4096
 _FEW_BOUNDS = 4  # a bucket with more gets a finer table
+_FIRST_NUMBERS = 1 << 17  # room from the start, as far as a batch could need it
 _MANY = 100_000  # a batch below this is decided sooner by one thread
 
 
@@ -154,7 +155,7 @@ class PlanBuilder:
         nonzero = held[held != 0]
         places = np.zeros(1 << (3 * len(nonzero) // 2).bit_length() if len(nonzero) else 1, np.uint64)
         sieve = np.zeros(1 << (len(nonzero) // 10).bit_length(), np.uint64)
-        list_fill(places, sieve, nonzero)
+        list_fill(places, sieve, held)
         has_zero = int(len(nonzero) < len(held))
         return [self._pool(places), len(places) - 1, has_zero, self._pool(sieve), len(sieve) - 1]
 
@@ -163,12 +164,12 @@ class PlanBuilder:
 
         Numbers of each length are cut at every prefix's first and last; of each piece, the longest prefix decides.
         """
-        bounds = {0}
+        ends = {0}
         for prefix in by_prefix:
             for length in range(len(prefix), 21):
                 size = 10 ** (length - len(prefix))
-                bounds |= {int(prefix) * size, (int(prefix) + 1) * size}
-        inside = sorted(b for b in bounds if b < 2**64)
+                ends |= {int(prefix) * size, (int(prefix) + 1) * size}
+        inside = sorted(end for end in ends if end < 2**64)
         longest = max(map(len, by_prefix))
 
         def said(number: int) -> int:
@@ -176,19 +177,29 @@ class PlanBuilder:
             heads = (digits[:k] for k in range(min(longest, len(digits)), 0, -1))
             return next((by_prefix[head] for head in heads if head in by_prefix), 0)
 
-        codes = [said(bound) for bound in inside]
+        codes = [said(end) for end in inside]
         kept = [k for k in range(len(inside)) if k == 0 or codes[k] != codes[k - 1]]
-        table = np.array([inside[k] for k in kept], np.uint64)
-        coarse = np.array([bucket_of(b) for b in table])
-        buckets = np.searchsorted(coarse, np.arange(_BUCKETS)).astype(np.uint64)
-        for bucket, many in zip(*np.unique(coarse, return_counts=True), strict=True):
-            if many > _FEW_BOUNDS and bucket:
-                first = int(buckets[bucket])
-                fine = [fine_bucket_of(b) for b in table[first : first + many]]
-                within = first + np.searchsorted(fine, np.arange(2048))
-                buckets[bucket] |= np.uint64((self._pool(within.astype(np.uint64)) + 1) << 32)
+        bounds = np.array([inside[k] for k in kept], np.uint64)
         words = np.array([codes[k] for k in kept], np.uint64)
-        return [self._pool(table), len(table), self._pool(words), self._pool(buckets)]
+
+        def cells(first: NDArray[np.int64]) -> NDArray[np.uint64]:
+            """Return the cells between whose beginnings the bounds from `first` to the next one's lie."""
+            within = np.where(np.diff(first) > 0, first[:-1], 0).astype(np.uint64)
+            return within << np.uint64(32) | words[first[:-1] - 1]
+
+        coarse = [bucket_of(b) for b in bounds[1:]]
+        first = 1 + np.searchsorted(coarse, np.arange(BUCKETS + 1))
+        (cut,) = np.nonzero(np.diff(first))
+        whole = cells(first)
+        places = whole.copy()  # a bucket without bounds shares the cell of what is said of it: 0, 1 or 2
+        places[cut] = 3 + np.arange(len(cut))
+        shared = self._pool(np.concatenate([np.arange(3, dtype=np.uint64), whole[cut]]))
+        buckets = places + np.uint64(shared) << np.uint64(32)
+        for bucket in cut[np.diff(first)[cut] > _FEW_BOUNDS]:
+            fine = [fine_bucket_of(b) for b in bounds[first[bucket] : first[bucket + 1]]]
+            place = self._pool(cells(first[bucket] + np.searchsorted(fine, np.arange(FINE_BUCKETS + 1))))
+            buckets[bucket] = place << 32 | FINE_BUCKETS - 1
+        return [self._pool(bounds), len(bounds), self._pool(words), self._pool(buckets)]
 
     def weight_table(self, weights: Mapping[str, int]) -> list[int]:
         """Put weights of earlier rules into the pool; return offset and count."""
@@ -212,28 +223,25 @@ class NumberIndex:
     """
 
     def __init__(self, words: int) -> None:
-        self.table = np.zeros((1024, 2), np.uint64)
+        self.table = np.zeros(1024, np.uint64)
+        self._words = words
         self.held = 0
-        self.state = state_table(512, words)
+        self.state = state_table(512, words + 1)
 
     def reserve(self, wanted: int) -> None:
         """Make room for so many numbers."""
         if wanted > len(self.state):
-            grown = state_table(max(wanted, 2 * len(self.state)), self.state.shape[1])
+            grown = state_table(max(wanted, 4 * len(self.state)), self._words + 1)
             grown[: self.held] = self.state[: self.held]
             self.state = grown
         if 2 * wanted > len(self.table):
-            taken = self.table[self.table[:, 1] > 0]
-            self.table = np.zeros((1 << (2 * wanted).bit_length(), 2), np.uint64)
-            again = empty_rows(max(len(taken), 1))
-            again.a_number[: len(taken)] = taken[np.argsort(taken[:, 1]), 0]
-            find_slots(self.table, 0, again, len(taken))
+            self.table = np.zeros(1 << (2 * wanted).bit_length(), np.uint64)
+            place_slots(self.table, self.held, self.state)
 
     def find(self, rows: Rows, n: int) -> None:
         """Fill `slot` and `fresh` of the first `n` rows, in their order."""
         self.reserve(self.held + n)
-        self.held = find_slots(self.table, self.held, rows, n)
-        touch(self.state, rows, n)
+        self.held = find_slots(self.table, self.held, self.state, rows, n)
 
     def decide(
         self,
@@ -244,14 +252,19 @@ class NumberIndex:
         stop: int,
         part: int,
         parts: int,
-        rows: Rows,
         found: Decisions,
     ) -> None:
-        """Decide a batch's rows from `cursor` to `stop` without coming back to Python but to make room."""
+        """Decide the rows of a batch from `cursor` to `stop` whose numbers fall to a part.
+
+        The kernel comes back to Python only to have room made.
+        """
+        if core.words:
+            self.reserve(min(stop - cursor, _FIRST_NUMBERS))
+        rows = empty_rows(min(_BATCH, max(stop - cursor, 1)), len(core.says))
         while cursor < stop:
             if core.words:
                 self.reserve(self.held + len(rows.line))
-            cursor, self.held, _ = decide_part(
+            cursor, self.held = decide_part(
                 source,
                 core.reads,
                 order,
@@ -315,18 +328,20 @@ class FilterCore:
         if threads is None:
             threads = cores()
         threads = 1 if n < _MANY else threads
-        found = Decisions(np.empty(n, np.uint8), np.empty(n, np.uint16), np.empty(n, np.uint64), np.empty(n, np.int32))
         no_order = np.zeros(0, np.int64)
         ordered = self.words == 0 or is_sorted(batch.time_us)
         order = no_order if ordered else np.argsort(batch.time_us, kind="stable").astype(np.int64)
-        source = _as_rows(batch)
-        outside = [says(batch) for says in self.says]
+        source = _as_rows(batch, [says(batch) for says in self.says])
+        straight = ordered and (threads == 1 or not self.words)
+        made = np.empty if straight else np.zeros  # decided in place, or only what matched is put there
+        found = Decisions(made(n, np.uint8), made(n, np.uint16), made(n, np.uint64), made(n, np.int32))
 
         def work(part: int) -> None:
+            index = NumberIndex(self.words)
             if self.words:
-                self._decide_part(source, order, 0, n, part, threads, outside, found)
+                index.decide(self, source, order, 0, n, part, threads, found)
             else:
-                self._decide_part(source, order, n * part // threads, n * (part + 1) // threads, 0, 1, outside, found)
+                index.decide(self, source, order, n * part // threads, n * (part + 1) // threads, 0, 1, found)
 
         if threads == 1:
             work(0)
@@ -334,32 +349,6 @@ class FilterCore:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(work, range(threads)))
         return found
-
-    def _decide_part(
-        self,
-        source: Rows,
-        order: NDArray[np.int64],
-        cursor: int,
-        stop: int,
-        part: int,
-        parts: int,
-        outside: list[NDArray[np.uint8]],
-        found: Decisions,
-    ) -> None:
-        """Decide the rows from `cursor` to `stop` whose numbers fall to a part."""
-        rows = empty_rows(min(_BATCH, max(stop - cursor, 1)), len(outside))
-        index = NumberIndex(self.words)
-        if not outside:
-            index.decide(self, source, order, cursor, stop, part, parts, rows, found)
-            return
-        while cursor < stop:
-            n, cursor = gather(source, self.reads, order, cursor, stop, part, parts, rows)
-            for k, codes in enumerate(outside):
-                rows.outside[k, :n] = codes[rows.line[:n]]
-            if self.words:
-                index.find(rows, n)
-            decide(self.ops, self.pool, rows, n, index.state)
-            scatter(rows, n, found.verdict, found.reason, found.matched, found.score)
 
     def profile(self, batch: AttemptBatch) -> pl.DataFrame:
         """Return what each rule does on a batch, and what it costs.
@@ -398,12 +387,16 @@ class FilterCore:
         return FilterCore(**{**vars(self), "ops": self.ops[k : k + 1], "rules": self.rules[k : k + 1]})
 
 
-def _as_rows(batch: AttemptBatch) -> Rows:
-    """Return a batch's columns in the shape of a working set, one empty place for all else."""
+def _as_rows(batch: AttemptBatch, outside: list[NDArray[np.uint8]]) -> Rows:
+    """Return a batch's columns, and what outside rules say, in the shape of a working set, one place for all else."""
     none = empty_rows(1)
     given = {name: getattr(batch, name) for name in COLUMNS}
     absent = {name: _frozen(getattr(none, name)) for name, column in given.items() if column is None}
-    return none._replace(**{name: column for name, column in given.items() if column is not None}, **absent)
+    return none._replace(
+        **{name: column for name, column in given.items() if column is not None},
+        **absent,
+        outside=np.array(outside, np.uint8).reshape(len(outside), len(batch)),
+    )
 
 
 def _frozen(column: NDArray[Any]) -> NDArray[Any]:

@@ -207,7 +207,10 @@ class RejectListedNumbers(_OfNumbers, ActingPolicy):
         """Add one list operation, with a word of state for the time from which a number is listed."""
         fed = self.feed == "police"
         expiry = int(kernels.NO_LIMIT) if self.expires_after is None else self.expires_after
-        builder.read("time_us", "b_number", "b_carrier")
+        if fed:
+            builder.read("time_us")
+        if self.carriers or self.adoption_ratio < 1:
+            builder.read("b_number", "b_carrier")
         builder.add(
             kernels.REJECT_LISTED,
             *self._place(),
