@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -15,7 +14,7 @@ from interceptsim.errors import ConfigurationError
 from interceptsim.filtering.rowwise import Attempt, RowFilter
 from interceptsim.results import RunResult
 from interceptsim.scenario import Scenario
-from interceptsim.units import HOUR_US, MINUTE_US
+from interceptsim.units import MINUTE_US
 
 SCALE = 20_000
 
@@ -112,23 +111,6 @@ def test_the_ratio_comes_out_of_the_rules_and_falls_with_the_delay_of_the_list(c
     assert ratios[0] - ratios[-1] > 0.2
 
 
-def test_counts_add_up(whole: RunResult) -> None:
-    for channel in ("voice", "sms"):
-        m = {k.removeprefix(f"{channel}."): v for k, v in whole.metrics.items() if k.startswith(channel)}
-        assert m["latent"] == m["made"] + m["not made"]
-        assert m["made"] == m["intercepted"] + m["delivered"]
-        settled = sum(v for k, v in m.items() if k.startswith("settled by "))
-        assert settled == m["intercepted"] + m["labelled"] + m["settled by allow-listed-numbers"]
-        daily = whole.daily.filter(pl.col("channel") == channel)
-        assert daily["count"].sum() == m["latent"]
-        assert daily.filter(pl.col("outcome") == "intercepted")["count"].sum() == m["intercepted"]
-    assert whole.decisions is not None
-    assert len(whole.decisions) == whole.metrics["voice.made"] + whole.metrics["sms.made"]
-    assert (whole.decisions["outcome"] == "intercepted").sum() == (
-        whole.metrics["voice.intercepted"] + whole.metrics["sms.intercepted"]
-    )
-
-
 def test_recorded_attempts_stand_in_order_and_truth_apart(whole: RunResult) -> None:
     assert whole.decisions is not None
     assert whole.truth is not None
@@ -223,27 +205,3 @@ def test_estimates_at_days_are_prorated_and_say_so(china: Scenario) -> None:
     assert [t.prorated for t in run.targets] == [True, True]
     assert run.targets[0].reported == 3.6e9 * 73 / 365
     assert [t.prorated for t in simulation.run(china, scale=100_000).targets] == [False, False]
-
-
-def test_latent_attempts_of_a_line_are_poisson_in_its_hours(minimal: Scenario) -> None:
-    """Counts over whole weeks of lines of one rate: mean and variance agree, and the mean is the stated one."""
-    scenario = minimal.replace({"policies": [], "traffic.lines.calls.number_life": "3000d"})
-    run = simulation.run(scenario, scale=50, record="all")
-    assert run.decisions is not None
-    counts = run.decisions.filter(pl.col("channel") == 0).group_by("line_id").len()["len"].to_numpy()
-    n, mean = len(counts), 14 * 50
-    assert n > 2000
-    assert abs(counts.mean() - mean) < 4 * np.sqrt(mean / n)
-    assert abs(counts.var(ddof=1) / mean - 1) < 4 * np.sqrt(2 / n)
-
-
-def test_attempts_follow_the_hours_of_the_profile(minimal: Scenario) -> None:
-    run = simulation.run(minimal.replace({"policies": []}), scale=500, record="all")
-    assert run.decisions is not None
-    hour = ((run.decisions["time_us"] + 8 * HOUR_US) // HOUR_US % 24).to_numpy()
-    counts = np.bincount(hour, minlength=24)
-    weights = np.array(minimal.traffic.profiles[0].hours)
-    assert (counts[weights == 0] == 0).all()
-    expected = counts.sum() * weights / weights.sum()
-    there = weights > 0
-    assert np.sum((counts - expected)[there] ** 2 / expected[there]) < 60  # chi-squared, 15 degrees of freedom

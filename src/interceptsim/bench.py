@@ -31,7 +31,18 @@ from interceptsim.filtering.rowwise import Attempt, RowFilter
 from interceptsim.randomness import draw, root_key, stream_id
 from interceptsim.units import DAY_US
 
-__all__ = ["WITNESSES", "WORKLOADS", "Row", "Workload", "as_json", "checksum", "interceptmark", "machine", "make"]
+__all__ = [
+    "WITNESSES",
+    "WORKLOADS",
+    "Row",
+    "Workload",
+    "as_json",
+    "checksum",
+    "interceptmark",
+    "least_ns",
+    "machine",
+    "make",
+]
 
 Mask = NDArray[np.bool_]
 
@@ -381,7 +392,7 @@ def _floor(batch: AttemptBatch, threads: int) -> Callable[[], Mask]:
     return read
 
 
-def _least_ns(call: Callable[[], Any], rounds: int) -> tuple[float, Any]:
+def least_ns(call: Callable[[], Any], rounds: int) -> tuple[float, Any]:
     """Return the least nanoseconds of several calls after one that is not counted, and the last result."""
     result = call()
     least = float("inf")
@@ -438,7 +449,7 @@ def interceptmark(
         first: Mask | None = None
         own = 0.0
         for engine, count, call, rows in _engines(work, core, threads):
-            least, hit = _least_ns(call, 1 if engine in _LOOPS else rounds)
+            least, hit = least_ns(call, 1 if engine in _LOOPS else rounds)
             ns = least / rows
             witness = int(hit.sum())
             if first is None:
@@ -452,7 +463,7 @@ def interceptmark(
                 )
             yield Row(name, engine, count, rows, ns, witness, ns / own)
         if name.endswith("mix"):
-            least, _ = _least_ns(_floor(work.batch, threads), rounds)
+            least, _ = least_ns(_floor(work.batch, threads), rounds)
             yield Row(
                 name,
                 "memory floor",

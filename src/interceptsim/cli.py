@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from interceptsim.errors import InterceptSimError, nearest_name
 
@@ -347,29 +348,55 @@ def _default(field: FieldInfo) -> str:
     return "not given" if written in (None, [], {}) else json.dumps(written)
 
 
+_SUITES = {"interceptmark": {"n": "--rows", "only": "--only"}, "year": {"scale": "--scale", "days": "--days"}}
+"""The suites of the benchmark, and the options that belong to each alone."""
+
+
 @main.command()
-@click.option("--suite", type=click.Choice(["interceptmark"]), default="interceptmark", show_default=True)
+@click.option("--suite", type=click.Choice(list(_SUITES)), default="interceptmark", show_default=True)
 @click.option("--rows", "n", default=4_000_000, show_default=True, type=click.IntRange(1000, 50_000_000))
-@click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 64))
 @click.option("--only", metavar="TEXT", multiple=True, help="Workloads whose name holds this; may be repeated.")
+@click.option("--scale", default="1:1", show_default=True, callback=_scale, help="Scale of the year's attempts.")
+@click.option("--days", default=1, show_default=True, type=click.IntRange(1, 365), help="Days after one of warm-up.")
+@click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 64))
 @_JSON
-def bench(suite: str, n: int, threads: int, only: tuple[str, ...], as_json: bool) -> None:
-    """Measure the filter core beside NumPy, Polars, DuckDB and Python, with equal results."""
+@click.pass_context
+def bench(
+    ctx: click.Context, suite: str, n: int, only: tuple[str, ...], scale: int, days: int, threads: int, as_json: bool
+) -> None:
+    """Measure the filter core beside NumPy, Polars, DuckDB and Python, or the simulated year beside SimPy.
+
+    --rows and --only are for the suite interceptmark, --scale and --days for the suite year. Results have to be equal.
+    """
     from interceptsim import bench as marks
 
-    names = [name for name in marks.WORKLOADS if not only or any(text in name for text in only)]
-    if not names:
-        near = nearest_name(only[0], marks.WORKLOADS)
-        raise click.UsageError(f"no workload holds {only[0]!r}" + (f"; did you mean {near!r}?" if near else ""))
+    for other, options in _SUITES.items():
+        for name, option in options.items():
+            if other != suite and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                raise click.UsageError(f"{option} is for --suite {other}, not for {suite}")
+    if suite == "year":
+        from interceptsim.bench_year import year
+
+        title = "ns an attempt, or a slice where it says so; ratio to the columns' attempt"
+        told = "n {0.n:,}, witness {0.witness:,}"
+        measured = year(scale=scale, days=days, threads=threads)
+    else:
+        names = [name for name in marks.WORKLOADS if not only or any(text in name for text in only)]
+        if not names:
+            near = nearest_name(only[0], marks.WORKLOADS)
+            raise click.UsageError(f"no workload holds {only[0]!r}" + (f"; did you mean {near!r}?" if near else ""))
+        title = f"{n:,} attempts a workload; ns a decision, least of three rounds; ratio to the core's"
+        told = "intercepted {0.witness:,} of {0.n:,}"
+        measured = marks.interceptmark(names, n=n, threads=threads)
     rows = []
     if not as_json:
-        click.echo(f"{suite}: {n:,} attempts a workload; ns a decision, least of three rounds; ratio to the core's")
-    for row in marks.interceptmark(names, n=n, threads=threads):
+        click.echo(f"{suite}: {title}")
+    for row in measured:
         rows.append(row)
         if not as_json:
             click.echo(
-                f"{row.workload:33} {row.engine:21} {row.threads} thread{'s' if row.threads > 1 else ' '} "
-                f"{row.ns:12.2f} ns {row.ratio:9.2f} x   intercepted {row.witness:,} of {row.n:,}"
+                f"{row.workload:36} {row.engine:21} {row.threads} thread{'s' if row.threads > 1 else ' '} "
+                f"{row.ns:12.2f} ns {row.ratio:9.2f} x   {told.format(row)}"
             )
     if as_json:
         click.echo(json.dumps(marks.as_json(rows)))

@@ -296,17 +296,19 @@ class ReferenceEngine:
     def _life_that_is_left(self, line: Line, number: Number) -> int:
         """Return how long a number still lives when it is met at a random moment.
 
-        Longer lives are met more often, in proportion to their length; a uniform part is over. The length-biased
-        lognormal has its median times e**(sigma**2), the length-biased exponential is a sum of two.
+        Longer lives are met more often, in proportion to their length; a uniform part is over. So by their shares of
+        the mean either the minimum was met, and the rest is any, or the random part, which is then length-biased: a
+        lognormal of median times e**(sigma**2), or the sum of two exponentials.
         """
-        _, _, length, part = self._draw(line.group.lines, line.index, 1)
+        which, _, length, part = self._draw(line.group.lines, line.index, 1)
         assert isinstance(line.group.spec, LineGroup)
         kind, minimum, scale, sigma = line.group.spec.number_life.law
         life = number.life_us
-        if kind == DELAY_LOGNORMAL:
-            life = delay_us(length, kind, minimum, scale * exp_of(sigma * sigma), sigma)
-        elif scale > 0:
-            life += int(-log_of(unit(length)) * scale)
+        if unit(which) * (minimum + scale * exp_of(sigma * sigma / 2.0)) >= minimum:
+            if kind == DELAY_LOGNORMAL:
+                life = delay_us(length, kind, minimum, scale * exp_of(sigma * sigma), sigma)
+            elif scale > 0:
+                life += int(-log_of(unit(length)) * scale)
         return max(int(life * unit(part)), 1)
 
     # What becomes of an attempt.

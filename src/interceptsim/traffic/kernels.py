@@ -213,13 +213,14 @@ def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached
         line.born_us = 0
         _begin_number(line, group, key)
         life = line.dies_us
-        _, _, x2, x3 = draw(key[0], key[1], group.line_stream, line.index, 1)
-        if group.life.kind == DELAY_LOGNORMAL:  # the length-biased lognormal is one of median * e**(sigma**2)
-            s = group.life.sigma
-            scale = group.life.scale * exp_of(s * s)
-            life = delay_us(x2, group.life.kind, group.life.minimum, scale, s)
-        elif group.life.scale > 0.0:  # the length-biased exponential is a sum of two
-            life += np.int64(-log_of(unit(x2)) * group.life.scale)
+        x0, _, x2, x3 = draw(key[0], key[1], group.line_stream, line.index, 1)
+        law = group.life
+        mean = law.scale * exp_of(law.sigma * law.sigma / 2.0)
+        if unit(x0) * (law.minimum + mean) >= law.minimum:  # it is the random part whose length made it be met
+            if law.kind == DELAY_LOGNORMAL:  # the length-biased lognormal is one of median * e**(sigma**2)
+                life = delay_us(x2, law.kind, law.minimum, law.scale * exp_of(law.sigma * law.sigma), law.sigma)
+            elif law.scale > 0.0:  # the length-biased exponential is a sum of two
+                life += np.int64(-log_of(unit(x2)) * law.scale)
         line.dies_us = NEVER if group.ordinary else max(np.int64(life * unit(x3)), 1)
         line.ordinal = 0
         line.hour = line.starts_us // HOUR_US
