@@ -62,8 +62,8 @@ def run(
     `scale` N simulates one line and one subscriber in N; `days` counts only so many days of the period;
     `threads` defaults to the cores that are there. `slice_us` (default: the scenario's least posting delay)
     and `batch_rows` change nothing but the speed. Nor does `engine`: "reference" is a plain SimPy program with a
-    process for every attempt, hundreds of times slower. `record` keeps no attempt, those of every fiftieth
-    line, or all; with `record_folder` they are written there as they come.
+    process for every attempt, hundreds of times slower. `record` keeps no attempt, those of a fiftieth
+    of the lines, or all; with `record_folder` they are written there as they come.
 
     Raise ConfigurationError for an argument out of range.
     """

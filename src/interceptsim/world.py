@@ -202,9 +202,9 @@ class World:
         rules = self.core.rules
         everything = range((len(rules) + 1) * len(OUTCOMES))
         allow = [k for k in range(len(rules)) if self.core.ops[k, OP_CODE] == ALLOW_LISTED]
-        ends = (UNANSWERED, ANSWERED) if CHANNELS[channel] == "voice" else (DELIVERED, EXPIRED)
-        ended = (INTERCEPTED, LOST, FAILED, *ends, OPEN)
-        reached = [outcome for outcome in ended if outcome not in (INTERCEPTED, LOST)]
+        voice = CHANNELS[channel] == "voice"
+        reached = (FAILED, UNANSWERED, ANSWERED, OPEN) if voice else (DELIVERED,)
+        ended = (INTERCEPTED, LOST, *reached) if voice else (INTERCEPTED, LOST, *reached, EXPIRED, OPEN)
         reasons = range(len(rules) + 1)
         silent = [column_of(0, NOT_MADE)]
         columns = {
