@@ -283,15 +283,19 @@ class ReferenceEngine:
             number.life_us = max(_delay(spec.number_life, life), 1)
             number.notice_us = _delay(spec.notice, notice)
             number.resupply_us = _delay(spec.resupply, resupply)
-        if spec.text is not None:
-            template = pick * spec.text.templates >> 32
-            name, score, carries, link = self._draw(stream_id("template"), line.campaign, template)
-            number.content = name | 1
-            number.link = link | 1 if carries < threshold(spec.text.link_ratio) else 0
-            score_mean = spec.text.mean + spec.text.deviation * normal_quantile(unit(score))
-            number.text = int(score_mean * SCORE_ONE)
+        self._write(line, number, pick)
         line.numbers.append(number)
         return number
+
+    def _write(self, line: Line, number: Number, pick: int) -> None:
+        """Choose what a line's messages say: one of its campaign's templates."""
+        text = line.group.spec.text
+        if text is not None:
+            template = pick * text.templates >> 32
+            name, score, carries, link = self._draw(stream_id("template"), line.campaign, template)
+            number.content = name | 1
+            number.link = link | 1 if carries < threshold(text.link_ratio) else 0
+            number.text = int((text.mean + text.deviation * normal_quantile(unit(score))) * SCORE_ONE)
 
     def _life_that_is_left(self, line: Line, number: Number) -> int:
         """Return how long a number still lives when it is met at a random moment.
@@ -370,6 +374,8 @@ class ReferenceEngine:
             b_number = self._contact(line, words[1])
         text = 0
         if group.spec.text is not None:
+            if group.ordinary:  # every message of theirs is another
+                self._write(line, number, words[3])
             most = round(group.spec.text.jitter * SCORE_ONE)
             text = number.text + (words[3] * (2 * most + 1) >> 32) - most
         return Attempt(

@@ -60,7 +60,7 @@ def load(name: str | Path) -> Scenario:
     Values in its table `fitted` take the place of those that stand above it. Raise ConfigurationError
     for what cannot be read or does not fit.
     """
-    scenario = validated(Scenario, _tables(name), str(name))
+    scenario = validated(Scenario, _spelt_out(_tables(name), str(name)), str(name))
     tables = scenario.as_dict()
     for target in scenario.calibration:
         for key, path in (("volume", target.volume), ("strength", target.strength)):
@@ -120,6 +120,32 @@ def _tables(name: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
         for at, entry in fitted.items():
             put(tables, at, entry.value)
     return {**tables, "fitted": {**inherited, **fitted}}
+
+
+def _spelt_out(tables: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the tables with every group of callers that is `like` another spelt out: the other's keys and its own."""
+    traffic = tables.get("traffic")
+    for kind in ("lines", "ordinary"):
+        entries = traffic.get(kind) if isinstance(traffic, dict) else None
+        if not isinstance(traffic, dict) or not isinstance(entries, list) or not names_in(entries):
+            continue
+        by_id = {str(entry["id"]): entry for entry in entries}
+        traffic[kind] = []
+        for entry in entries:
+            seen = [entry]
+            while "like" in seen[-1]:
+                other = str(seen[-1]["like"])
+                at = f"{where}: traffic.{kind}.{entry['id']}.like"
+                if other not in by_id:
+                    raise ConfigurationError(at, "no such group", given=other, nearest=nearest_name(other, by_id))
+                if by_id[other] in seen:
+                    raise ConfigurationError(at, "leads back to the group itself", given=other)
+                seen.append(by_id[other])
+            whole: dict[str, Any] = {}
+            for one in reversed(seen):
+                whole = _merged(whole, {key: value for key, value in one.items() if key != "like"})
+            traffic[kind].append(whole)
+    return tables
 
 
 def _merged(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

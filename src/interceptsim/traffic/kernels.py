@@ -156,6 +156,17 @@ def _time_of(
 
 
 @kernel
+def _write(campaign: Scalar, group: Record, key: Column, word: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+    """Return content, link (0: none) and score of the template of a campaign that a 32-bit draw picks."""
+    template = np.int64(np.uint64(word) * np.uint64(group.templates) >> np.uint64(32))
+    name, score, carries, link = draw(key[0], key[1], group.template_stream, campaign, template)
+    z = normal_quantile(unit(score))
+    text = np.int64((group.text_mean + group.text_deviation * z) * SCORE_ONE)
+    content = np.uint32(name) | np.uint32(1)
+    return content, np.uint32(link) | np.uint32(1) if np.int64(carries) < group.link_bound else np.uint32(0), text
+
+
+@kernel
 def _begin_number(line: Record, group: Record, key: Column) -> None:
     """Give the line the number of its `generation`, active from `born_us`: life, notice, digits, template."""
     w0, _, w2, w3 = draw(key[0], key[1], group.number_stream, line.index, line.generation)
@@ -169,12 +180,7 @@ def _begin_number(line: Record, group: Record, key: Column) -> None:
         serial = group.serial + np.int64(line.index) + line.generation * group.serial_step
         line.a_number = own_number(serial, group.own_kind, group.country_code)
     if group.channel == SMS:
-        template = np.int64(np.uint64(w3) * np.uint64(group.templates) >> np.uint64(32))
-        name, word, carries, link = draw(key[0], key[1], group.template_stream, line.campaign, template)
-        line.content = np.uint32(name) | np.uint32(1)
-        line.link = np.uint32(link) | np.uint32(1) if np.int64(carries) < group.link_bound else np.uint32(0)
-        z = normal_quantile(unit(word))
-        line.text = np.int64((group.text_mean + group.text_deviation * z) * SCORE_ONE)
+        line.content, line.link, line.text = _write(line.campaign, group, key, w3)
 
 
 @kernel
@@ -474,6 +480,9 @@ def generate(
                 rows.roaming[n] = group.roaming
                 rows.content[n] = line.content
                 if group.channel == SMS:
+                    if group.ordinary:  # every message of theirs is another
+                        line.content, line.link, line.text = _write(line.campaign, group, key, words[k])
+                        rows.content[n] = line.content
                     jitter = np.int64(np.uint64(words[k]) * np.uint64(2 * group.text_jitter + 1) >> np.uint64(32))
                     rows.text_score[n] = line.text + jitter - group.text_jitter
                     rows.link[n] = line.link

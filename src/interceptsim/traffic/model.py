@@ -80,8 +80,8 @@ class TextScores(_Part):
     """How a text scorer rates a group's messages, 1.0 being surely fraud.
 
     A template's score is normal with `mean` and `deviation`; each message differs from its template by up
-    to `jitter` either way. A number uses one of `templates` templates of its campaign for life; a share
-    `link_ratio` of templates carries a link of its own.
+    to `jitter` either way. A fraudster's number uses one of `templates` templates of its campaign for life, an ordinary
+    sender another for each message; a share `link_ratio` of templates carries a link of its own.
     """
 
     mean: Annotated[float, Field(ge=-1, le=2)]

@@ -227,7 +227,7 @@ def build_population(
             full_lines[g] = spec.lines
             kept[g] = min(spec.lines, round(spec.sample * traffic.sample_ratio))
             cells.append((g, "ordinary"))
-            types.append((threshold(1.0), 0))
+            types.append((threshold(1.0), len(campaigns) + g))
         else:
             _of_fraud(groups[g], spec, complaint_ratios[CHANNELS.index(spec.channel)])
             volume = traffic.voice.latent if spec.channel == "voice" else traffic.sms.latent
