@@ -93,6 +93,16 @@ def callers(r: Random, n: int) -> dict[str, Any]:
     return group
 
 
+def adaptations(r: Random) -> list[dict[str, Any]]:
+    window = r.choice([1, 5, 64])
+    return [
+        {"kind": "rotate-numbers", "window": window, "least_answered": r.randrange(1, window + 1)},
+        {"kind": "slow-down", "keep_ratio": r.choice([0.0, 0.5]), "lasts": us(r.choice([1, HOUR]))},
+        {"kind": "spread-entries", "entries": r.sample(["international-gateway", "mobile-access", "a2p-account"], 2)},
+        {"kind": "call-again", "ratio": r.choice([0.3, 1.0])},
+    ]
+
+
 def chain(r: Random) -> list[dict[str, Any]]:
     least = r.choice([MINUTE, 7 * MINUTE, HOUR])
     window = r.choice(["fixed", "leaky-bucket"])
@@ -168,6 +178,7 @@ def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
                 "delay": police_delay,
             },
             "policies": policies,
+            "adaptations": [a for a in adaptations(r) if r.random() < 0.3],
             "traffic": {
                 "voice": {"latent": f"{r.choice([200, 900])}/day"},
                 "sms": {"latent": f"{r.choice([200, 900])}/day"},
@@ -347,6 +358,7 @@ def lively(seed: int, *, ties: bool = False) -> Scenario:
             calls("sms", 1.0, channel="sms", text=text),
         ],
     }
+    plain["adaptations"] = []
     police = {"voice_complaint_ratio": 0.1, "sms_complaint_ratio": 0.1, "delay": "10min"}
     return Scenario.model_validate({**plain, "police": police})
 

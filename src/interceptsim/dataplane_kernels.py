@@ -27,7 +27,7 @@ from interceptsim.compiled import Column, Record, Scalar, Table, kernel
 from interceptsim.filtering.batch_kernels import find_slots
 from interceptsim.filtering.kernels import decide
 from interceptsim.randomness import delay_us, draw, mix64
-from interceptsim.traffic.kernels import CLI_OWN, Draws, Supply, generate
+from interceptsim.traffic.kernels import CLI_OWN, Draws, Supply, generate, react
 from interceptsim.units import DAY_US
 from interceptsim.world import Accounts
 
@@ -97,6 +97,7 @@ def account(
     numbers, complained, cut_off = accounts.numbers, accounts.complaints, accounts.cut_off
     which, code, reason, matched_by, outcomes = rows.line, rows.code, rows.reason, rows.matched, rows.outcome
     generation, ordinal, fresh, time_us = rows.generation, rows.ordinal, rows.fresh, rows.time_us
+    b_number = rows.b_number
     for r in range(n):
         i = which[r]
         line = lines[i]
@@ -115,6 +116,11 @@ def account(
             if at + busy > end_us:
                 outcome = OPEN
         outcomes[r] = outcome
+        if group.adapts and line.generation == generation[r]:
+            lure = (
+                draw(key[0], key[1], group.again_stream, line.index, ordinal[r])[0] if group.again_bound > 0 else word
+            )
+            react(line, group, at, outcome == INTERCEPTED, outcome == ANSWERED, b_number[r], lure)
         column = reason[r] * _OUTCOMES + outcome
         daily[line.cell, column] += 1
         folds[line.fold, line.group, column] += 1

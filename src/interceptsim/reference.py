@@ -57,8 +57,9 @@ from interceptsim.randomness import (
 )
 from interceptsim.response.police import COMPLAINT
 from interceptsim.results import Recorder
+from interceptsim.traffic.adaptation import RotateNumbers, SlowDown, SpreadEntries
 from interceptsim.traffic.model import CallerGroup, LineGroup, Profile
-from interceptsim.traffic.population import FOLDS
+from interceptsim.traffic.population import FOLDS, PANEL_STEP
 from interceptsim.units import DAY_US, HOUR_US, Delay
 from interceptsim.world import Accounts, Progress, Tally, World, column_of
 
@@ -131,6 +132,13 @@ class Group:
         self.fates = stream_id(f"fate/{spec.id}")
         self.incoming = stream_id(f"incoming/{spec.id}")
         self.police = stream_id(f"police/{spec.id}")
+        self.again = stream_id(f"again/{spec.id}")
+        adapting = spec.cli == "own" and not self.ordinary
+        self.adaptations = [
+            adaptation
+            for adaptation in world.scenario.adaptations
+            if adapting and adaptation.enabled and (not adaptation.lines or spec.id in adaptation.lines)
+        ]
 
 
 class Number:
@@ -141,6 +149,7 @@ class Number:
         self.digits = digits
         self.life_us = self.notice_us = self.resupply_us = 0
         self.content = self.link = self.text = 0
+        self.answers: list[bool] = []
         self.was_presented = False
         self.was_reported = False
         self.dropped: simpy.Event
@@ -153,10 +162,15 @@ class Line:
         self.position = position
         self.index = index
         self.group = group
-        self.fold = index * FOLDS // many
+        self.many = many
+        self.fold = index % FOLDS if group.ordinary else index * FOLDS // many
         self.cell = self.campaign = 0
         self.starts_us, self.ends_us = 0, sys.maxsize
         self.cut_off_day = -1
+        self.entry = group.entry
+        self.slow_until_us = 0
+        self.again: int | None = None
+        self.interceptions = 0
         self.gap = 0.0
         self.numbers: list[Number] = []
         self.number: Number | None = None
@@ -200,7 +214,7 @@ class ReferenceEngine:
             for index in range(many):
                 line = Line(len(self._lines), index, many, group)
                 if isinstance(spec, CallerGroup):
-                    line.starts_us, line.ends_us = self._panel(spec, index, many)
+                    line.starts_us, line.ends_us = self._panel(spec, index)
                 self._lines.append(line)
 
     def run(self, progress: Progress | None = None) -> Tally:
@@ -217,11 +231,11 @@ class ReferenceEngine:
         words: Words = draw(self._key[0], self._key[1], stream, line, ordinal)
         return words
 
-    def _panel(self, spec: CallerGroup, index: int, many: int) -> tuple[int, int]:
-        """Return the days on which an ordinary line is seen: panels are spread evenly over the counted days."""
+    def _panel(self, spec: CallerGroup, index: int) -> tuple[int, int]:
+        """Return the days on which an ordinary line is seen; panels are spread over the counted days."""
         counted = self._days - self._first_day
         length = min(spec.panel // DAY_US, counted)
-        first = self._first_day + index * (counted - length + 1) // many
+        first = self._first_day + index * PANEL_STEP % (counted - length + 1)
         return first * DAY_US, (first + length) * DAY_US
 
     # What a line does.
@@ -231,7 +245,10 @@ class ReferenceEngine:
         group, spec = line.group, line.group.spec
         rate, _, kind, first = self._draw(group.lines, line.index, 0)
         sigma = spec.rate_sigma
-        factor = exp_of(sigma * normal_quantile(unit(rate)) - sigma * sigma / 2.0) if sigma > 0 else 1.0
+        where = (
+            (line.index + unit(rate)) / line.many if group.ordinary else unit(rate)
+        )  # a sample has all rates in turn
+        factor = exp_of(sigma * normal_quantile(where) - sigma * sigma / 2.0) if sigma > 0 else 1.0
         line.gap = group.hours.week / (7.0 * spec.attempts_per_day) / factor
         self._take_part(line, kind)
         operational = group.hours.reached(line.starts_us) + int(-log_of(unit(first)) * line.gap)
@@ -321,7 +338,7 @@ class ReferenceEngine:
         """Make one attempt, if the line has a number then; let the rules decide it, and somebody complain."""
         yield self._at(due_us, ATTEMPT, line.position << 64 | ordinal)
         number = line.number
-        if number is None:
+        if number is None or self._holds_back(line, words):
             self._count(line, 0, NOT_MADE)
             return
         attempt = self._visible(line, number, ordinal, words)
@@ -336,6 +353,7 @@ class ReferenceEngine:
         self._count_rules(line, judgement.matched)
         if self._recorder and self._counts:
             self._written.append((attempt, judgement, line.position, ordinal, outcome))
+        self._react(line, number, attempt, ordinal, outcome)
         if line.group.spec.cli == "own":
             self._notice(line, number, outcome, wish_to_complain)
 
@@ -360,6 +378,40 @@ class ReferenceEngine:
             return OPEN, complaint
         return ANSWERED if answered else UNANSWERED, complaint
 
+    # How fraudsters react.
+
+    def _holds_back(self, line: Line, words: Words) -> bool:
+        """Whether a line that was intercepted lately leaves an attempt out."""
+        slow = next((a for a in line.group.adaptations if isinstance(a, SlowDown)), None)
+        if slow is None or self._now >= line.slow_until_us:
+            return False
+        return _mixed(words[1] << 32 | words[2]) >> 32 >= threshold(slow.keep_ratio)
+
+    def _react(self, line: Line, number: Number, attempt: Attempt, ordinal: int, outcome: int) -> None:
+        """Let a line do as its adaptations say."""
+        number.answers.append(outcome == ANSWERED)
+        line.interceptions += outcome == INTERCEPTED
+        for adaptation in line.group.adaptations:
+            if isinstance(adaptation, RotateNumbers):
+                last = number.answers[-adaptation.window :]
+                if len(last) == adaptation.window and sum(last) < adaptation.least_answered:
+                    self._env.process(self._throw_away(line, number))
+            elif outcome != INTERCEPTED:
+                continue
+            elif isinstance(adaptation, SlowDown):
+                line.slow_until_us = self._now + adaptation.lasts
+            elif isinstance(adaptation, SpreadEntries):
+                line.entry = ENTRIES.index(adaptation.entries[line.interceptions % len(adaptation.entries)])
+            elif self._draw(line.group.again, line.index, ordinal)[0] < threshold(adaptation.ratio):
+                line.again = attempt.b_number
+                self._env.process(self._throw_away(line, number))
+
+    def _throw_away(self, line: Line, number: Number) -> Process:
+        """Let a line give up its number a microsecond later."""
+        yield self._at(self._now + 1, GOES, line.position)
+        if line.number is number and not number.dropped.triggered:
+            number.dropped.succeed()
+
     def _visible(self, line: Line, number: Number, ordinal: int, words: Words) -> Attempt:
         """Return what the rules may see of an attempt."""
         group = line.group
@@ -372,6 +424,8 @@ class ReferenceEngine:
             a_number = int(neighbour_number(b_number, words[3]))
         if isinstance(group.spec, CallerGroup) and words[3] >= threshold(group.spec.stranger_ratio):
             b_number = self._contact(line, words[1])
+        if line.again is not None:
+            b_number, line.again = line.again, None
         text = 0
         if group.spec.text is not None:
             if group.ordinary:  # every message of theirs is another
@@ -384,7 +438,7 @@ class ReferenceEngine:
             a_number=a_number,
             b_number=b_number,
             a_kind=group.a_kind,
-            entry=group.entry,
+            entry=line.entry,
             b_carrier=self._carriers[_mixed(b_number) >> 56],
             roaming=group.spec.roaming,
             content=number.content,

@@ -22,6 +22,7 @@ from interceptsim.filtering.registry import AnyPolicy, as_policies, policy_kinds
 from interceptsim.ledger import figure, figures
 from interceptsim.response.police import Police
 from interceptsim.tables import put, unchanged, validated
+from interceptsim.traffic.adaptation import Adaptation
 from interceptsim.traffic.model import Hub, Name, Traffic
 from interceptsim.units import DAY_US, HOUR_US, MINUTE_US, Count, Duration, Ratio, format_duration
 
@@ -144,6 +145,7 @@ class Scenario(_Part):
     hubs: Annotated[tuple[Hub, ...], Field(min_length=1)]
     traffic: Traffic
     police: Police
+    adaptations: tuple[Adaptation, ...] = ()
     policies: tuple[AnyPolicy, ...] = ()
     calibration: tuple[CalibrationTarget, ...] = ()
     fitted: dict[str, Fitted] = {}
@@ -152,6 +154,7 @@ class Scenario(_Part):
     def _consistent(self) -> Self:
         with_ids = {
             "policies": self.policies,
+            "adaptations": self.adaptations,
             "hubs": self.hubs,
             "population.carriers": self.population.carriers,
             "calibration": self.calibration,
@@ -166,6 +169,10 @@ class Scenario(_Part):
             _check_named(f"traffic.lines.{group.id}.profile", "profile", group.profile, profiles)
         for callers in self.traffic.ordinary:
             _check_named(f"traffic.ordinary.{callers.id}.profile", "profile", callers.profile, profiles)
+        for adaptation in self.adaptations:
+            for name in adaptation.lines:
+                own = [g.id for g in self.traffic.lines if g.cli == "own"]
+                _check_named(f"adaptations.{adaptation.id}.lines", "group of lines with own numbers", name, own)
         dated = [f.id for f in figures() if f.start and f.end]
         for target in self.calibration:
             _check_named(f"calibration.{target.id}.figure", "dated figure", target.figure, dated)

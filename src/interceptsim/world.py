@@ -153,6 +153,7 @@ class World:
             self.calendar,
             period.warm_up_days,
             days,
+            scenario.adaptations,
         )
         self.core = _compiled(scenario)
         self.channel = np.array([CHANNELS.index(g.channel) for g in self.population.names])
@@ -279,12 +280,15 @@ class World:
             reach = (drawn.high - drawn.value) or whole
             yield f"{name}.latent", Estimate(whole, max(whole - reach, 0.0), whole + reach), unit, "expected"
             del found["latent"]
+            ordinary = bool(self.population.ordinary[there].any())
             for metric, replicates in found.items():
+                if ordinary and replicates.value == 0 and metric != "intercepted":
+                    continue  # nothing is said of the many ways in which nothing happened to a class
                 is_fitted = metric == "intercepted" and name in fitted
                 yield f"{name}.{metric}", replicates.estimate(n, whole), unit, "fitted" if is_fitted else status
             intercepted[name] = found["intercepted"]
             ratio = found["intercepted"].over(found["made"])
-            if self.population.ordinary[there].any():
+            if ordinary:
                 yield f"{name}.intercepted per 100,000", ratio.times(1e5).estimate(n, 1e5), unit, status
                 days = Replicates.of(totals.cut_off, lines, full_lines, self.strata).times(1 / self._panel_days(there))
                 yield f"{name}.numbers cut off on a day", days.estimate(n, float(full_lines.sum())), "numbers", status

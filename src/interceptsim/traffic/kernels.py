@@ -47,6 +47,7 @@ __all__ = [
     "empty_draws",
     "generate",
     "numbers_of",
+    "react",
     "start_lines",
 ]
 
@@ -64,6 +65,7 @@ GROUP = np.dtype(
         ("number_stream", "u8"),
         ("fate_stream", "u8"),
         ("incoming_stream", "u8"),
+        ("again_stream", "u8"),
         ("police_stream", "u8"),
         ("template_stream", "u8"),
         ("life", _DELAY),
@@ -78,8 +80,15 @@ GROUP = np.dtype(
         ("stranger_bound", "u8"),  # below: the attempt goes to a stranger, else to one of so many contacts
         ("contacts", "i8"),
         ("incoming", "f8"),  # mean calls to a number a day
+        ("rotate_window", "i8"),  # attempts of a number looked back on, 0: never
+        ("rotate_least", "i8"),  # answers among them below which it is thrown away
+        ("slow_us", "i8"),  # how long a line is slow after an interception
+        ("keep_bound", "u8"),  # threshold of the draw for an attempt that it still makes
+        ("again_bound", "u8"),  # and for one that is tried again from a fresh number
+        ("entries", "i8"),  # how many entries it changes among
         ("gap", "f8"),  # mean operational time between attempts of a line of mean rate
         ("rate_sigma", "f8"),
+        ("kept", "f8"),  # lines of this run
         ("text_mean", "f8"),
         ("text_deviation", "f8"),
         ("link_bound", "i8"),  # threshold of the draw for a link in a template
@@ -100,6 +109,8 @@ GROUP = np.dtype(
         ("cli", "u1"),
         ("roaming", "?"),
         ("ordinary", "?"),
+        ("adapts", "?"),
+        ("entry_list", "u1", (4,)),
     ],
     align=True,
 )
@@ -116,6 +127,9 @@ LINE = np.dtype(
         ("reported", "i8"),  # the last generation complained of, -1 at first
         ("starts_us", "i8"),  # the line makes attempts from here, a start of an hour,
         ("ends_us", "i8"),  # to here, excluded
+        ("slow_until_us", "i8"),  # the line holds attempts back up to here
+        ("again", "u8"),  # whom it tries again next, 0: nobody
+        ("answers", "u8"),  # which of the number's last attempts were answered, a bit each
         ("gap", "f8"),
         ("a_number", "u8"),
         ("hour", "i4"),  # hour of the run in which next_us lies
@@ -130,6 +144,9 @@ LINE = np.dtype(
         ("incoming", "u4"),  # calls to the number on the day before `incoming_day`
         ("incoming_day", "i4"),
         ("cut_off_day", "i4"),  # the last day on which an attempt of the line was intercepted
+        ("tried", "i4"),  # attempts of the number
+        ("turn", "i4"),  # interceptions of the line, which say by which entry it comes in
+        ("entry", "u1"),
         ("fresh", "u1"),  # the number has not presented itself yet
     ],
     align=True,
@@ -174,6 +191,8 @@ def _begin_number(line: Record, group: Record, key: Column) -> None:
     line.dies_us = line.born_us + max(life, 1)
     line.notice_us = delay_us(w2, group.notice.kind, group.notice.minimum, group.notice.scale, group.notice.sigma)
     line.fresh = 1
+    line.tried = 0
+    line.answers = 0
     if group.cli == CLI_FIXED:
         line.a_number = group.presents
     elif group.cli == CLI_OWN:
@@ -207,12 +226,14 @@ def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached
         group = groups[line.group]
         w0, _, w2, w3 = draw(key[0], key[1], group.line_stream, line.index, 0)
         sigma = group.rate_sigma
-        factor = exp_of(sigma * normal_quantile(unit(w0)) - sigma * sigma / 2.0) if sigma > 0.0 else 1.0
+        where = (line.index + unit(w0)) / group.kept if group.ordinary else unit(w0)  # a sample has all rates in turn
+        factor = exp_of(sigma * normal_quantile(where) - sigma * sigma / 2.0) if sigma > 0.0 else 1.0
         line.gap = group.gap / factor
         kind = choose(w2, types[:, 0], group.first_type, group.last_type)
         line.cell = kind
         line.campaign = types[kind, 1]
         line.reported = -1
+        line.entry = group.entry
         line.incoming_day = -1
         line.cut_off_day = -1
         line.generation = 0
@@ -355,7 +376,8 @@ def _look_ahead(
             continue
         group = groups[line.group]
         due = np.float64((until_us - line.next_us) * weight[group.profile, line.hour]) / line.gap
-        count = min(np.int64(min(due, np.float64(_MOST_AHEAD))) + 1, room - filled)
+        ahead = np.float64(0) if group.adapts else np.float64(_MOST_AHEAD)  # what becomes of it may decide on the next
+        count = min(np.int64(min(due, ahead)) + 1, room - filled)
         chosen[n] = i
         first[n] = filled
         n += 1
@@ -368,6 +390,38 @@ def _look_ahead(
     for k in range(pending - taken):
         waiting[k] = waiting[taken + k]
     return n, cursor, pending - taken
+
+
+@kernel
+def _again(w1: Scalar, w2: Scalar) -> Scalar:
+    """Return another 32 bits of an attempt's draw, by scrambling the two words that chose whom it calls."""
+    return mix64(np.uint64(w1) << np.uint64(32) | np.uint64(w2)) >> np.uint64(32)
+
+
+@kernel
+def react(
+    line: Record, group: Record, at_us: Scalar, intercepted: Scalar, answered: Scalar, b_number: Scalar, word: Scalar
+) -> None:
+    """Let a line that adapts react to what became of its attempt; `word` is a 32-bit draw."""
+    line.tried += 1
+    line.answers = line.answers << np.uint64(1) | np.uint64(answered)
+    gone = False
+    if intercepted:
+        line.turn += 1
+        if group.slow_us > 0:
+            line.slow_until_us = at_us + group.slow_us
+        if group.entries > 0:
+            line.entry = group.entry_list[line.turn % group.entries]
+        if word < group.again_bound:
+            line.again = b_number
+            gone = True
+    if group.rotate_window > 0 and line.tried >= group.rotate_window:
+        count = 0
+        for place in range(group.rotate_window):
+            count += np.int64(line.answers >> np.uint64(place) & np.uint64(1))
+        gone = gone or count < group.rotate_least
+    if gone:
+        line.dies_us = min(line.dies_us, at_us + 1)
 
 
 @kernel
@@ -445,7 +499,7 @@ def generate(
     _prepare(supply, draws, draws.first[chosen])
     key, reached, weight, epoch_us = supply.key, supply.reached, supply.weight, supply.epoch_us
     which, first, waiting, gap, words = draws.line, draws.first, draws.pending, draws.gap, draws.w3
-    callee, callee_carrier, whom = draws.b_number, draws.b_carrier, draws.w1
+    callee, callee_carrier, whom, rest = draws.b_number, draws.b_carrier, draws.w1, draws.w2
     n = 0
     for j in range(chosen):
         i = which[j]
@@ -460,7 +514,10 @@ def generate(
                 break
             while due >= line.dies_us:
                 _next_number(line, group, key)
-            if due >= line.born_us:
+            held_back = False
+            if group.adapts and due < line.slow_until_us:
+                held_back = _again(whom[k], rest[k]) >= group.keep_bound
+            if due >= line.born_us and not held_back:
                 b_number = callee[k]
                 carrier = callee_carrier[k]
                 if group.contacts > 0 and words[k] >= group.stranger_bound:
@@ -468,6 +525,10 @@ def generate(
                         group.line_stream, line.index, group.contacts, whom[k], supply.subscribers, supply.stride
                     )
                     carrier = supply.carriers[mix64(b_number) >> np.uint64(56)]
+                if line.again != np.uint64(0):
+                    b_number = line.again
+                    carrier = supply.carriers[mix64(b_number) >> np.uint64(56)]
+                    line.again = 0
                 if supply.incoming:
                     _count_incoming(line, group, key, due // DAY_US)
                     rows.a_incoming[n] = line.incoming
@@ -475,7 +536,7 @@ def generate(
                 rows.b_number[n] = b_number
                 rows.b_carrier[n] = carrier
                 rows.channel[n] = group.channel
-                rows.entry[n] = group.entry
+                rows.entry[n] = line.entry
                 rows.a_kind[n] = group.a_kind
                 rows.roaming[n] = group.roaming
                 rows.content[n] = line.content

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from interceptsim.attempts import CHANNELS, ENTRIES, SCORE_ONE, Truth
 from interceptsim.numbering import INTERNATIONAL, NATIONAL, OWN_SERIALS, RANDOM_SERIALS, SHORT_CODE, parse_number
 from interceptsim.randomness import stream_id, threshold
+from interceptsim.traffic.adaptation import Adaptation
 from interceptsim.traffic.kernels import (
     CLI_FIXED,
     CLI_NEIGHBOUR,
@@ -29,10 +30,13 @@ from interceptsim.traffic.kernels import (
 from interceptsim.traffic.model import CallerGroup, Hub, LineGroup, Profile, Traffic
 from interceptsim.units import DAY_US, HOUR_US, YEAR_DAYS
 
-__all__ = ["FOLDS", "Calendar", "Population", "build_population"]
+__all__ = ["FOLDS", "PANEL_STEP", "Calendar", "Population", "build_population"]
 
 FOLDS = 50
 """Groups of lines that the jackknife leaves out in turn."""
+
+PANEL_STEP = 7919
+"""The panel of a class's next line begins so many days later, modulo the days there are."""
 
 _SHARED_CLI = ("fixed", "neighbour")
 _CLI = {"own": CLI_OWN, "random": CLI_RANDOM, "fixed": CLI_FIXED, "neighbour": CLI_NEIGHBOUR}
@@ -112,7 +116,7 @@ class Population:
 def _group_record(spec: LineGroup | CallerGroup, country_code: int, profile: int, week_us: int) -> np.void:
     """Return what all callers have in common: streams of draws, hours, answering, text."""
     group = np.zeros(1, GROUP)[0]
-    for stream in ("attempt", "line", "number", "fate", "incoming", "police"):
+    for stream in ("attempt", "line", "number", "fate", "incoming", "again", "police"):
         group[f"{stream}_stream"] = stream_id(f"{stream}/{spec.id}")
     group["template_stream"] = stream_id("template")  # campaigns share theirs across groups
     group["gap"] = week_us / (7.0 * spec.attempts_per_day)
@@ -179,9 +183,10 @@ def _give_serials(groups: np.ndarray, full_lines: NDArray[np.float64], kept: NDA
 
 
 def _panel(lines: np.ndarray, spec: CallerGroup, many: int, warm_up_days: int, days: int) -> None:
-    """Spread the days on which ordinary lines are seen evenly over the counted days."""
+    """Spread the days on which ordinary lines are seen over the counted days, in no order; each fold has all rates."""
     length = min(spec.panel // DAY_US, days)
-    first = warm_up_days + np.arange(many) * (days - length + 1) // max(many, 1)
+    first = warm_up_days + np.arange(many) * PANEL_STEP % (days - length + 1)
+    lines["fold"] = np.arange(many) % FOLDS
     lines["starts_us"] = first * DAY_US
     lines["ends_us"] = (first + length) * DAY_US
 
@@ -195,6 +200,7 @@ def build_population(
     calendar: Calendar,
     warm_up_days: int,
     days: int,
+    adaptations: Iterable[Adaptation] = (),
 ) -> Population:
     """Lay out all lines at the start of the run; every group with a volume has at least one.
 
@@ -230,6 +236,10 @@ def build_population(
             types.append((threshold(1.0), len(campaigns) + g))
         else:
             _of_fraud(groups[g], spec, complaint_ratios[CHANNELS.index(spec.channel)])
+            for adaptation in adaptations if spec.cli == "own" else ():
+                if adaptation.enabled and spec.id in (adaptation.lines or (spec.id,)):
+                    adaptation.compile(groups[g])
+                    groups[g]["adapts"] = True
             volume = traffic.voice.latent if spec.channel == "voice" else traffic.sms.latent
             full_lines[g] = volume * spec.share / YEAR_DAYS / spec.attempts_per_day
             kept[g] = max(round(full_lines[g] / scale), 1) if full_lines[g] > 0 else 0
@@ -239,6 +249,7 @@ def build_population(
                 cells.append((g, kind))
                 types.append((threshold(min(total, 1.0)), campaigns[spec.hub, kind]))
         groups[g]["last_type"] = len(cells)
+        groups[g]["kept"] = kept[g]
     _give_serials(groups, full_lines, kept)
     lines = np.zeros(int(kept.sum()), LINE)
     lines["group"] = np.repeat(np.arange(len(names)), kept)
