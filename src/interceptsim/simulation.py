@@ -28,7 +28,7 @@ from interceptsim.errors import ConfigurationError
 from interceptsim.reference import ReferenceEngine
 from interceptsim.results import Recorder, RunResult, digest_of
 from interceptsim.scenario import MIN_SLICE_US, Scenario
-from interceptsim.traffic.population import FOLDS
+from interceptsim.traffic.population import FOLDS, sampled_lines
 from interceptsim.units import DAY_US, YEAR_DAYS, format_duration
 from interceptsim.world import Progress, Tally, World
 
@@ -158,9 +158,11 @@ def _check_range(name: str, given: int, low: int, high: int) -> None:
 
 def recorded_bytes(scenario: Scenario, scale: int, days: int | None, record: str, folder: Path) -> int:
     """Return about how many bytes a record will take on disk; refuse one that would not fit into `folder`."""
-    period = scenario.period
-    year = scenario.traffic.voice.latent + scenario.traffic.sms.latent
-    rows = year / YEAR_DAYS * (period.days if days is None else days) / scale
+    traffic, counted = scenario.traffic, scenario.period.days if days is None else days
+    rows = (traffic.voice.latent + traffic.sms.latent) / YEAR_DAYS * counted / scale
+    for callers in traffic.ordinary:
+        lines = sampled_lines(callers, traffic.sample_ratio, scale)
+        rows += lines * min(callers.panel / DAY_US, counted) * callers.attempts_per_day
     size = round(rows * _ROW_BYTES / (FOLDS if record == "sample" else 1))
     free = shutil.disk_usage(folder).free
     if 2 * size > free:  # the parts and the whole stand side by side for a moment

@@ -416,10 +416,10 @@ def react(
             line.again = b_number
             gone = True
     if group.rotate_window > 0 and line.tried >= group.rotate_window:
-        count = 0
+        answered_of_late = 0
         for place in range(group.rotate_window):
-            count += np.int64(line.answers >> np.uint64(place) & np.uint64(1))
-        gone = gone or count < group.rotate_least
+            answered_of_late += int(line.answers >> np.uint64(place) & np.uint64(1))
+        gone = gone or answered_of_late < group.rotate_least
     if gone:
         line.dies_us = min(line.dies_us, at_us + 1)
 

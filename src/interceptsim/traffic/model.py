@@ -162,10 +162,10 @@ class LineGroup(_Part):
 class CallerGroup(_Part):
     """Ordinary callers that are alike, of whom a few are simulated: persons, couriers, call centres, senders.
 
-    `lines` is how many there are in the whole country and `sample` how many are simulated at any scale, each for
-    `panel` whole days of the period. A share `stranger_ratio` of a line's attempts goes to people it does not know,
-    the others to its `contacts`, of whom some are called much more often than others. `country_code` is that of numbers
-    from abroad. The rest is as in `LineGroup`.
+    `lines` is how many there are in the whole country and `sample` how many are simulated, fewer in worlds coarser than
+    1:1000, each for `panel` whole days of the period. A share `stranger_ratio` of a line's attempts goes to people it
+    does not know, the others to its `contacts`, of whom some are called much more often than others. `country_code` is
+    that of numbers from abroad. The rest is as in `LineGroup`.
     """
 
     hub: ClassVar[str] = ""

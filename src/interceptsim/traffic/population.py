@@ -30,10 +30,12 @@ from interceptsim.traffic.kernels import (
 from interceptsim.traffic.model import CallerGroup, Hub, LineGroup, Profile, Traffic
 from interceptsim.units import DAY_US, HOUR_US, YEAR_DAYS
 
-__all__ = ["FOLDS", "PANEL_STEP", "Calendar", "Population", "build_population"]
+__all__ = ["FOLDS", "PANEL_STEP", "Calendar", "Population", "build_population", "sampled_lines"]
 
 FOLDS = 50
 """Groups of lines that the jackknife leaves out in turn."""
+
+_WHOLE_SAMPLES = 1000  # at this scale and finer ones
 
 PANEL_STEP = 7919
 """The panel of a class's next line begins so many days later, modulo the days there are."""
@@ -191,6 +193,12 @@ def _panel(lines: np.ndarray, spec: CallerGroup, many: int, warm_up_days: int, d
     lines["ends_us"] = (first + length) * DAY_US
 
 
+def sampled_lines(spec: CallerGroup, sample_ratio: float, scale: int) -> int:
+    """Return how many lines of ordinary callers are simulated at a scale."""
+    sample = spec.sample * sample_ratio * min(1.0, _WHOLE_SAMPLES / scale)
+    return min(spec.lines, max(round(sample), 1)) if sample > 0 else 0
+
+
 def build_population(
     traffic: Traffic,
     hubs: Iterable[Hub],
@@ -231,7 +239,7 @@ def build_population(
         if isinstance(spec, CallerGroup):
             _of_callers(groups[g], spec)
             full_lines[g] = spec.lines
-            kept[g] = min(spec.lines, round(spec.sample * traffic.sample_ratio))
+            kept[g] = sampled_lines(spec, traffic.sample_ratio, scale)
             cells.append((g, "ordinary"))
             types.append((threshold(1.0), len(campaigns) + g))
         else:
