@@ -281,5 +281,10 @@ class AsWritten(GenerateJsonSchema):
 
 
 def schema() -> str:
-    """Return the JSON Schema of scenario files."""
-    return json.dumps(Scenario.model_json_schema(schema_generator=AsWritten), indent=2, ensure_ascii=False)
+    """Return the JSON Schema of scenario files, where a group of callers may be `like` another."""
+    found = Scenario.model_json_schema(schema_generator=AsWritten)
+    for name in ("LineGroup", "CallerGroup"):
+        group = found["$defs"][name]
+        group["properties"]["like"] = {"type": "string"}
+        group["anyOf"] = [{"required": group.pop("required")}, {"required": ["id", "like"]}]
+    return json.dumps(found, indent=2, ensure_ascii=False)
