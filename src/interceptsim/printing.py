@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from interceptsim.experiments.compare import Comparison
-from interceptsim.results import RunResult
+from interceptsim.results import Estimate, RunResult
 from interceptsim.scenario import Scenario
 
 __all__ = ["plain_console", "print_comparison", "print_run", "progress_bar"]
@@ -130,7 +130,8 @@ def print_run(result: RunResult) -> None:
             continue
         table = _table(f"What became of the {unit}", ("",), (unit, "interval"), "status")
         for metric, value, low, high, of, status in result.summary.iter_rows():
-            if not metric.startswith(f"{channel}.") or (".settled by " in metric and not value):
+            by_rule = ".settled by " in metric or ".intercepted by " in metric
+            if not metric.startswith(f"{channel}.") or (by_rule and not (value and ".settled" in metric)):
                 continue
             table.add_row(
                 _named(metric, channel),
@@ -145,11 +146,55 @@ def print_run(result: RunResult) -> None:
             if rule != name and not name.endswith(" alone") and matched:
                 rules.add_row(rule, f"{matched:,}", f"{result.metrics[name + ' alone']:,}")
         console.print(rules)
+    if "ordinary voice.made" in result.metrics or "ordinary sms.made" in result.metrics:
+        _print_false_positives(console, result)
     console.print(
         f"{result.attempts:,} attempts decided in {result.wall_s:.2f} s "
         f"({result.attempts / result.wall_s / 1e6:.1f} million a second, {result.threads} threads, slices of "
         f"{result.slice_us / 6e7:g} min; compiling took {result.compile_s:.1f} s)\ndigest {result.digest}"
     )
+
+
+def _print_false_positives(console: Console, result: RunResult) -> None:
+    """Print what each rule takes from fraud and from ordinary callers, and whom it cuts off."""
+    found = {metric: Estimate(value, low, high) for metric, value, low, high, _, _ in result.summary.iter_rows()}
+    over = "a year" if result.days == result.scenario.period.days else f"in {result.days} days"
+    for channel, unit in _UNITS.items():
+        ordinary = f"ordinary {channel}"
+        if not result.metrics.get(f"{ordinary}.made"):
+            continue
+        table = _table(f"{unit.capitalize()} intercepted {over}", ("by",), ("of fraud", "of ordinary", "per 100,000"))
+        made = found[f"{ordinary}.made"].value
+        names = [m.partition(".intercepted by ")[2] for m in found if m.startswith(f"{ordinary}.intercepted by ")]
+        for shown, metric in (("all rules", "intercepted"), *((f"  {n}", f"intercepted by {n}") for n in names)):
+            fraud, others = found[f"{channel}.{metric}"], found[f"{ordinary}.{metric}"]
+            if fraud.value or others.value:
+                table.add_row(shown, _over(fraud), _over(others), _readable(others.value / made * 1e5))
+        console.print(table)
+    columns = ("intercepted", "per 100,000", "labelled", "numbers hit on a day")
+    table = _table(f"Ordinary callers cut off {over}", ("class",), columns)
+    for callers in result.scenario.traffic.ordinary:
+        cut = found.get(f"{callers.id}.intercepted")
+        if cut is not None:
+            rate, hit = found[f"{callers.id}.intercepted per 100,000"], found[f"{callers.id}.numbers cut off on a day"]
+            labelled = found.get(f"{callers.id}.labelled")
+            shown = _readable(labelled.value) if labelled else "0"
+            table.add_row(callers.id, _over(cut), _readable(rate.value), shown, _over(hit))
+    console.print(table)
+    shares = [f"{found[f'{c}.precision'].value:.3f} of {u}" for c, u in _UNITS.items() if f"{c}.precision" in found]
+    sampled = sum(result.metrics.get(f"ordinary {channel}.made", 0) for channel in _UNITS)
+    console.print(
+        f"Of what is intercepted, fraud is (precision) {' and '.join(shares)}. Ordinary callers are a sample: "
+        f"{sampled:,} attempts, {sampled / max(result.attempts, 1):.0%} of all that were decided.\n",
+        style="dim",
+    )
+
+
+def _over(estimate: Estimate) -> str:
+    """Write an estimate over its interval, which is an upper bound where nothing was counted."""
+    if estimate.value == 0:
+        return f"0\nbelow {_readable(estimate.high)}"
+    return f"{_readable(estimate.value)}\n{_interval(estimate.low, estimate.high, estimate.value)}"
 
 
 def print_comparison(found: Comparison) -> None:

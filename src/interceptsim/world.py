@@ -218,6 +218,7 @@ class World:
         }
         for k, rule in enumerate(rules):
             columns[f"settled by {rule}"] = [column_of(k + 1, outcome) for outcome in ended]
+            columns[f"intercepted by {rule}"] = [column_of(k + 1, INTERCEPTED)]
         return columns
 
     def metrics(self, tally: Tally) -> dict[str, int]:
@@ -282,7 +283,8 @@ class World:
             del found["latent"]
             ordinary = bool(self.population.ordinary[there].any())
             for metric, replicates in found.items():
-                if ordinary and replicates.value == 0 and metric != "intercepted":
+                told = metric == "intercepted" or (metric.startswith("intercepted by ") and there.sum() > 1)
+                if ordinary and replicates.value == 0 and not told:
                     continue  # nothing is said of the many ways in which nothing happened to a class
                 is_fitted = metric == "intercepted" and name in fitted
                 yield f"{name}.{metric}", replicates.estimate(n, whole), unit, "fitted" if is_fitted else status
