@@ -20,9 +20,10 @@ from interceptsim.errors import ConfigurationError, nearest_name
 from interceptsim.filtering.policies import RejectListedNumbers
 from interceptsim.filtering.registry import AnyPolicy, as_policies, policy_kinds
 from interceptsim.ledger import figure, figures
+from interceptsim.network.model import Network
 from interceptsim.response.police import Police
 from interceptsim.tables import put, unchanged, validated
-from interceptsim.traffic.model import Hub, Name, Traffic
+from interceptsim.traffic.model import CallerGroup, Hub, LineGroup, Name, Traffic
 from interceptsim.units import DAY_US, HOUR_US, MINUTE_US, Count, Duration, Ratio, format_duration
 
 __all__ = [
@@ -145,6 +146,7 @@ class Scenario(_Part):
     traffic: Traffic
     police: Police
     policies: tuple[AnyPolicy, ...] = ()
+    network: Network | None = None
     calibration: tuple[CalibrationTarget, ...] = ()
     fitted: dict[str, Fitted] = {}
 
@@ -166,6 +168,7 @@ class Scenario(_Part):
             _check_named(f"traffic.lines.{group.id}.profile", "profile", group.profile, profiles)
         for callers in self.traffic.ordinary:
             _check_named(f"traffic.ordinary.{callers.id}.profile", "profile", callers.profile, profiles)
+        self._check_network(profiles)
         dated = [f.id for f in figures() if f.start and f.end]
         for target in self.calibration:
             _check_named(f"calibration.{target.id}.figure", "dated figure", target.figure, dated)
@@ -178,6 +181,27 @@ class Scenario(_Part):
                     given=format_duration(policy.delay.minimum),
                 )
         return self
+
+    def _check_network(self, profiles: list[str]) -> None:
+        """Raise ConfigurationError where the network names what is not there."""
+        if self.network is None:
+            return
+        callers: tuple[LineGroup | CallerGroup, ...] = (*self.traffic.lines, *self.traffic.ordinary)
+        for kind, elements, channel in (
+            ("trunk_groups", self.network.trunk_groups, "voice"),
+            ("smscs", self.network.smscs, "sms"),
+        ):
+            groups = [g.id for g in callers if g.channel == channel]
+            for element in elements:
+                where = f"network.{kind}.{element.id}"
+                for name in element.groups:
+                    _check_named(f"{where}.groups", f"{channel} line group", name, groups)
+        for trunk in self.network.trunk_groups:
+            where = f"network.trunk_groups.{trunk.id}.planned_erlangs.profile"
+            _check_named(where, "profile", trunk.planned_erlangs.profile, profiles)
+        for smsc in self.network.smscs:
+            where = f"network.smscs.{smsc.id}.planned_messages_per_s.profile"
+            _check_named(where, "profile", smsc.planned_messages_per_s.profile, profiles)
 
     @property
     def lists(self) -> tuple[RejectListedNumbers, ...]:
@@ -253,10 +277,10 @@ class Scenario(_Part):
         return changed.model_copy(update={"fitted": {**changed.fitted, **found}})
 
 
-def _check_named(where: str, what: str, name: str, names: Iterable[str]) -> None:
-    """Raise ConfigurationError with the nearest name where `name` is not one of `names`."""
+def _check_named(where: str, what: str, name: str | None, names: Iterable[str]) -> None:
+    """Raise ConfigurationError with the nearest name where `name` is given and is not one of `names`."""
     offered = list(names)
-    if name not in offered:
+    if name is not None and name not in offered:
         raise ConfigurationError(where, f"no {what} {name!r}", nearest=nearest_name(name, offered))
 
 
