@@ -120,7 +120,7 @@ class NetworkLoad:
         seconds = self.every_us / SECOND_US
         self._measured = self._calls.sum(counted[:, 1]) / self.every_us
         plan = self._plan(self._calls)
-        carried = (plan + self._measured) * (1.0 - self._loss)
+        carried = np.minimum((plan + self._measured) * (1.0 - self._loss), self._circuits)
         self._carried += np.rint(carried * seconds).astype(np.int64)
         np.maximum(self._busiest, np.rint(carried * 1000.0).astype(np.int64), out=self._busiest)
         self._planned += np.rint(plan * seconds).astype(np.int64)
