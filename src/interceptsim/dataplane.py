@@ -2,7 +2,7 @@
 
 Takes a population, a compiled filter and a slice; keeps rule state and integer accounts; gives the first
 complaints about numbers, and rows where they are recorded. It knows no clock: who calls `advance` says up to
-when, and posts changes through `post_listing`.
+when, and posts changes through `post_listing` and `post_network`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from interceptsim.dataplane_kernels import (
 from interceptsim.errors import LookaheadError
 from interceptsim.filtering.kernels import decide
 from interceptsim.filtering.plan import NumberIndex, state_table
+from interceptsim.network.load import validity_of
 from interceptsim.response.police import COMPLAINT
 from interceptsim.traffic.kernels import Supply, empty_draws, generate
 from interceptsim.units import DAY_US, HOUR_US
@@ -85,6 +86,8 @@ class DataPlane:
             weight=world.calendar.weight,
             carriers=world.carriers(),
             lost=np.zeros(len(population.groups), np.uint64),
+            lag_us=np.zeros(len(population.groups), np.int64),
+            validity_us=validity_of(world.scenario.network, population.names),
             epoch_us=world.epoch_us,
             end_us=world.to_hour * HOUR_US,
             subscribers=max(world.scenario.population.subscribers // world.scale, 1),
@@ -278,6 +281,23 @@ class DataPlane:
             raise LookaheadError(f"policies.{policy_id}", int(from_us.min()), self.decided_us)
         word = self._core.first_word[policy_id]
         list_numbers(self._lines, self._state, word, line, generation, from_us, self._epoch_us)
+
+    def take_measured(self) -> NDArray[np.int64]:
+        """Return what came to the network since the last call, int64 (groups, 2), and begin again from zero."""
+        total: NDArray[np.int64] = np.sum([w.accounts.load for w in self._workers], axis=0)
+        for worker in self._workers:
+            worker.accounts.load.fill(0)
+        return total
+
+    def post_network(self, lost: NDArray[np.uint64], lag_us: NDArray[np.int64], from_us: int) -> None:
+        """Let calls of each group be lost by draws below `lost`, and messages take `lag_us`, from `from_us` on.
+
+        Raise LookaheadError unless that is `decided_us`: slices are cut where the load is measured.
+        """
+        if from_us != self.decided_us:
+            raise LookaheadError("network.measure_every", from_us, self.decided_us)
+        self._supply.lost[:] = lost
+        self._supply.lag_us[:] = lag_us
 
     def take_day(self) -> NDArray[np.int64]:
         """Return the counts since the last call, int64 (cells, columns), and begin again from zero."""

@@ -12,6 +12,7 @@ import numpy as np
 from interceptsim.attempts import (
     ANSWERED,
     DELIVERED,
+    EXPIRED,
     FAILED,
     INTERCEPT,
     INTERCEPTED,
@@ -62,19 +63,18 @@ _OUTCOMES = len(OUTCOMES)
 def _fate(
     group: Record, key: Column, lost: Scalar, labelled: Scalar, index: Scalar, ordinal: Scalar
 ) -> tuple[Scalar, Scalar, Scalar]:
-    """Return an outcome where no policy intercepts, for how long it holds a circuit, and the draw of a complaint."""
+    """Return an outcome where no policy intercepts, for how long it wants a circuit, and the draw of a complaint."""
     w0, w1, w2, w3 = draw(key[0], key[1], group.fate_stream, index, ordinal)
-    if w0 < lost:
-        return LOST, np.int64(0), w3
     if group.channel == SMS:
         return DELIVERED, np.int64(0), w3
     if w1 < group.failed_bound:
-        return FAILED, np.int64(0), w3
+        return LOST if w0 < lost else FAILED, np.int64(0), w3
     ring = mix64(w1 << np.uint64(32) | w2) >> np.uint64(32)
     held = delay_us(ring, group.ring.kind, group.ring.minimum, group.ring.scale, group.ring.sigma)
     if w1 >= (group.labelled_bound if labelled else group.answered_bound):
-        return UNANSWERED, held, w3
-    return ANSWERED, held + delay_us(w2, group.talk.kind, group.talk.minimum, group.talk.scale, group.talk.sigma), w3
+        return LOST if w0 < lost else UNANSWERED, held, w3
+    held += delay_us(w2, group.talk.kind, group.talk.minimum, group.talk.scale, group.talk.sigma)
+    return LOST if w0 < lost else ANSWERED, held, w3
 
 
 @kernel
@@ -93,7 +93,9 @@ def account(
     Return how many complaints it then holds.
     """
     key, epoch_us, end_us, lost = supply.key, supply.epoch_us, supply.end_us, supply.lost
-    daily, folds, rules, load = accounts.daily, accounts.folds, accounts.rules, accounts.load
+    lag_us, validity_us = supply.lag_us, supply.validity_us
+    daily, folds, rules = accounts.daily, accounts.folds, accounts.rules
+    load, held_us = accounts.load, accounts.held_us
     numbers, complained, cut_off = accounts.numbers, accounts.complaints, accounts.cut_off
     which, code, reason, matched_by, outcomes = rows.line, rows.code, rows.reason, rows.matched, rows.outcome
     generation, ordinal, fresh, time_us = rows.generation, rows.ordinal, rows.fresh, rows.time_us
@@ -103,7 +105,8 @@ def account(
         line = lines[i]
         group = groups[line.group]
         at = time_us[r] - epoch_us
-        word = np.uint64(0xFFFFFFFFFFFFFFFF)
+        late = np.int64(0)
+        told = False
         if code[r] == INTERCEPT:
             outcome = INTERCEPTED
             if group.ordinary and line.cut_off_day != at // DAY_US:
@@ -113,8 +116,18 @@ def account(
             outcome, busy, word = _fate(group, key, lost[line.group], code[r] == LABEL, line.index, ordinal[r])
             load[line.group, 0] += 1
             load[line.group, 1] += busy
-            if at + busy > end_us:
-                outcome = OPEN
+            if outcome == DELIVERED:
+                late = lag_us[line.group]
+                if late > validity_us[line.group]:
+                    outcome = EXPIRED
+                elif at + late > end_us:
+                    outcome = OPEN
+                told = outcome == DELIVERED and word < group.complaint_bound
+            elif outcome != LOST:
+                held_us[line.fold, line.group] += busy
+                told = outcome != FAILED and word < group.complaint_bound
+                if at + busy > end_us:
+                    outcome = OPEN
         outcomes[r] = outcome
         if group.adapts and line.generation == generation[r]:
             lure = (
@@ -137,11 +150,11 @@ def account(
         if group.cli != CLI_OWN:
             continue
         numbers[line.fold, line.group] += fresh[r]
-        if outcome > FAILED and word < group.complaint_bound and line.reported != generation[r]:
+        if told and line.reported != generation[r]:
             line.reported = generation[r]
             complained[line.fold, line.group] += 1
             c = complaints[held]
-            c.time_us = at
+            c.time_us = at + late
             c.line = i
             c.generation = generation[r]
             c.stream = group.police_stream

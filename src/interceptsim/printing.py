@@ -15,6 +15,7 @@ from rich.table import Table
 from interceptsim.experiments.compare import Comparison
 from interceptsim.results import Estimate, RunResult
 from interceptsim.scenario import Scenario
+from interceptsim.units import DAY_US
 
 __all__ = ["plain_console", "print_comparison", "print_run", "progress_bar"]
 
@@ -148,6 +149,8 @@ def print_run(result: RunResult) -> None:
         console.print(rules)
     if "ordinary voice.made" in result.metrics or "ordinary sms.made" in result.metrics:
         _print_false_positives(console, result)
+    if result.scenario.network is not None:
+        _print_network(console, result)
     console.print(
         f"{result.attempts:,} attempts decided in {result.wall_s:.2f} s "
         f"({result.attempts / result.wall_s / 1e6:.1f} million a second, {result.threads} threads, slices of "
@@ -195,6 +198,37 @@ def _over(estimate: Estimate) -> str:
     if estimate.value == 0:
         return f"0\nbelow {_readable(estimate.high)}"
     return f"{_readable(estimate.value)}\n{_interval(estimate.low, estimate.high, estimate.value)}"
+
+
+def _print_network(console: Console, result: RunResult) -> None:
+    """Print what became of calls at each trunk group, and of messages at each message centre."""
+    value = dict(result.summary.select("metric", "value").iter_rows())
+    network = result.scenario.network
+    assert network is not None
+    columns = ("lost", "ASR", "planned", "carried", "busiest", "circuits")
+    trunks = _table("Trunk groups: share of calls lost, answer-seizure ratio, load in Erlangs", ("",), columns)
+    for trunk in network.trunk_groups:
+        of = f"trunk {trunk.id}"
+        trunks.add_row(
+            trunk.id,
+            *(f"{value[f'{of}.{ratio}']:.4f}" for ratio in ("lost ratio", "answer-seizure ratio")),
+            *(_readable(value[f"{of}.{load} load"]) for load in ("planned", "carried")),
+            _readable(result.metrics[f"{of}.busiest load (milli-erlangs)"] / 1000),
+            _readable(trunk.circuits),
+        )
+    smscs = _table("Message centres", ("",), ("messages", "expired", "mean delay", "longest delay"))
+    intervals = result.days * (DAY_US // network.measure_every)
+    for smsc in network.smscs:
+        of = f"smsc {smsc.id}"
+        delays = (
+            result.metrics[f"{of}.delay over all intervals (us)"] / intervals,
+            result.metrics[f"{of}.longest delay (us)"],
+        )
+        shown = (f"{_readable(us / 1e6)} s" for us in delays)
+        smscs.add_row(smsc.id, _readable(value[f"{of}.messages"]), f"{value[f'{of}.expired ratio']:.4f}", *shown)
+    for table in (trunks, smscs):
+        if table.row_count:
+            console.print(table)
 
 
 def print_comparison(found: Comparison) -> None:

@@ -28,6 +28,7 @@ from interceptsim.attempts import (
     COLUMNS,
     DELIVERED,
     ENTRIES,
+    EXPIRED,
     FAILED,
     INTERCEPT,
     INTERCEPTED,
@@ -38,7 +39,7 @@ from interceptsim.attempts import (
     SCORE_ONE,
     UNANSWERED,
 )
-from interceptsim.control import PUBLICATION, ControlPlane
+from interceptsim.control import MEASUREMENT, ControlPlane
 from interceptsim.filtering.rowwise import Attempt, Judgement, RowFilter
 from interceptsim.numbering import neighbour_number, own_number, random_number, subscriber_number
 from interceptsim.randomness import (
@@ -65,10 +66,8 @@ from interceptsim.world import Accounts, Progress, Tally, World, column_of
 
 __all__ = ["ReferenceEngine"]
 
-MIDNIGHT, LISTING, GOES, COMES, ATTEMPT = range(PUBLICATION + 1, PUBLICATION + 6)
+MIDNIGHT, LISTING, GOES, COMES, ATTEMPT = range(MEASUREMENT + 1, MEASUREMENT + 6)
 """What happens at one microsecond, in this order, after control: listings hold, numbers go and come, people call."""
-
-_NEVER = 2**32  # a draw that no probability reaches
 
 Words = tuple[int, int, int, int]
 Process = Generator[simpy.Event, Any, None]
@@ -126,6 +125,9 @@ class Group:
         self.answered_bound = threshold(min(calls.failed_ratio + calls.answer_ratio, 1.0))
         wary = calls.failed_ratio + calls.answer_ratio * (1 - calls.label_effect)
         self.labelled_bound = threshold(min(wary, 1.0))
+        network = world.scenario.network
+        place = network.place_of(spec) if network and spec.channel == "sms" else None
+        self.validity_us = network.smscs[place].validity if network and place is not None else sys.maxsize
         self.attempts = stream_id(f"attempt/{spec.id}")
         self.lines = stream_id(f"line/{spec.id}")
         self.numbers = stream_id(f"number/{spec.id}")
@@ -189,7 +191,9 @@ class ReferenceEngine:
         self._world = world
         self._key = world.key
         self._recorder = recorder
-        self._control = control(scenario, world.key, self, keep_posted=recorder is not None)
+        self._control = control(
+            scenario, world.key, self, network=world.network_load(), keep_posted=recorder is not None
+        )
         self._at: Final = self._control.at
         self._env = self._control.env
         self._filter = RowFilter(scenario.policies, carriers=tuple(c.id for c in scenario.population.carriers))
@@ -201,7 +205,8 @@ class ReferenceEngine:
         self._accounts = Accounts.empty(len(population.cells), len(population.groups), len(world.core.rules))
         self._daily = np.zeros((world.days, *self._accounts.daily.shape), np.int64)
         self._attempts = 0
-        self._lost = np.zeros(len(population.groups), np.uint64)
+        self._lost = [0] * len(population.groups)
+        self._lag_us = [0] * len(population.groups)
         self._written: list[tuple[Attempt, Judgement, int, int, int]] = []
         self._lines: list[Line] = []
         hours = {
@@ -225,7 +230,8 @@ class ReferenceEngine:
             self._env.process(self._present(line))
         self._control.run_until(self._days * DAY_US)
         control = self._control
-        return Tally(self._accounts, self._daily, self._attempts, control.handed_over, control.listed, control.posted)
+        told = control.handed_over, control.listed, control.posted, control.network_counts()
+        return Tally(self._accounts, self._daily, self._attempts, *told)
 
     def _draw(self, stream: int, line: int, ordinal: int) -> Words:
         words: Words = draw(self._key[0], self._key[1], stream, line, ordinal)
@@ -343,11 +349,11 @@ class ReferenceEngine:
             return
         attempt = self._visible(line, number, ordinal, words)
         judgement = self._filter.decide(attempt)
-        outcome, wish_to_complain = INTERCEPTED, _NEVER
+        outcome, complained_us = INTERCEPTED, None
         if judgement.verdict == INTERCEPT:
             self._cut_off(line)
         else:
-            outcome, wish_to_complain = self._fate(line, ordinal, labelled=judgement.verdict == LABEL)
+            outcome, complained_us = self._fate(line, ordinal, labelled=judgement.verdict == LABEL)
         self._attempts += 1
         self._count(line, judgement.reason, outcome)
         self._count_rules(line, judgement.matched)
@@ -355,28 +361,35 @@ class ReferenceEngine:
             self._written.append((attempt, judgement, line.position, ordinal, outcome))
         self._react(line, number, attempt, ordinal, outcome)
         if line.group.spec.cli == "own":
-            self._notice(line, number, outcome, wish_to_complain)
+            self._notice(line, number, complained_us)
 
-    def _fate(self, line: Line, ordinal: int, *, labelled: bool) -> tuple[int, int]:
-        """Return what becomes of an attempt that is not intercepted, and the draw that makes somebody complain."""
+    def _fate(self, line: Line, ordinal: int, *, labelled: bool) -> tuple[int, int | None]:
+        """Return what becomes of an attempt that is not intercepted, and when somebody complains of it, if ever."""
         group = line.group
         circuit, end, length, complaint = self._draw(group.fates, line.index, ordinal)
-        load = self._accounts.load[group.position]
-        load[0] += self._counts
-        if circuit < self._lost[group.position]:
-            return LOST, complaint
+        complains = complaint < group.complaint_bound
+        measured = self._accounts.load[group.position]
+        measured[0] += 1
         if group.spec.channel == "sms":
-            return DELIVERED, complaint
-        if end < group.failed_bound:
-            return FAILED, complaint
-        busy = _delay(group.spec.calls.ring, _mixed(end << 32 | length) >> 32)
-        answered = end < (group.labelled_bound if labelled else group.answered_bound)
-        if answered:
-            busy += _delay(group.spec.calls.talk, length)
-        load[1] += busy * self._counts
-        if self._now + busy > self._days * DAY_US:
-            return OPEN, complaint
-        return ANSWERED if answered else UNANSWERED, complaint
+            arrives_us = self._now + self._lag_us[group.position]
+            if arrives_us > self._now + group.validity_us:
+                return EXPIRED, None
+            if arrives_us > self._days * DAY_US:
+                return OPEN, None
+            return DELIVERED, arrives_us if complains else None
+        busy, outcome = 0, FAILED
+        if end >= group.failed_bound:
+            outcome = UNANSWERED
+            busy = _delay(group.spec.calls.ring, _mixed(end << 32 | length) >> 32)
+            if end < (group.labelled_bound if labelled else group.answered_bound):
+                outcome = ANSWERED
+                busy += _delay(group.spec.calls.talk, length)
+        measured[1] += busy
+        if circuit < self._lost[group.position]:
+            return LOST, None
+        self._accounts.held_us[line.fold, group.position] += busy * self._counts
+        complained_us = self._now if complains and outcome != FAILED else None
+        return OPEN if self._now + busy > self._days * DAY_US else outcome, complained_us
 
     # How fraudsters react.
 
@@ -466,17 +479,16 @@ class ReferenceEngine:
             line.cut_off_day = self._day
             self._accounts.cut_off[line.fold, line.group.position] += 1
 
-    def _notice(self, line: Line, number: Number, outcome: int, wish_to_complain: int) -> None:
+    def _notice(self, line: Line, number: Number, complained_us: int | None) -> None:
         """Count a number at its first attempt; tell police of the first complaint about it."""
         group = line.group
         if not number.was_presented:
             number.was_presented = True
             self._accounts.numbers[line.fold, group.position] += self._counts
-        reached = outcome in (UNANSWERED, ANSWERED, DELIVERED, OPEN)
-        if reached and not number.was_reported and wish_to_complain < group.complaint_bound:
+        if complained_us is not None and not number.was_reported:
             number.was_reported = True
             self._accounts.complaints[line.fold, group.position] += self._counts
-            told = (self._now, line.position, number.generation, group.police, line.index)
+            told = (complained_us, line.position, number.generation, group.police, line.index)
             self._control.receive(np.array([told], COMPLAINT))
 
     # What control does to the lines.
@@ -496,6 +508,17 @@ class ReferenceEngine:
         yield self._at(from_us + number.notice_us, GOES, line.position)
         if line.number is number and not number.dropped.triggered:
             number.dropped.succeed()
+
+    def take_measured(self) -> NDArray[np.int64]:
+        """Return what came to the network since the last call, int64 (groups, 2), and begin again from zero."""
+        measured = self._accounts.load.copy()
+        self._accounts.load.fill(0)
+        return measured
+
+    def post_network(self, lost: NDArray[np.uint64], lag_us: NDArray[np.int64], from_us: int) -> None:
+        """Let calls of each group be lost by draws below `lost`, and messages take `lag_us`, from now on."""
+        assert from_us == self._now
+        self._lost, self._lag_us = lost.tolist(), lag_us.tolist()
 
     # What is counted.
 

@@ -20,10 +20,11 @@ from interceptsim.errors import ConfigurationError, nearest_name
 from interceptsim.filtering.policies import RejectListedNumbers
 from interceptsim.filtering.registry import AnyPolicy, as_policies, policy_kinds
 from interceptsim.ledger import figure, figures
+from interceptsim.network.model import Network
 from interceptsim.response.police import Police
 from interceptsim.tables import put, unchanged, validated
 from interceptsim.traffic.adaptation import Adaptation
-from interceptsim.traffic.model import Hub, Name, Traffic
+from interceptsim.traffic.model import CallerGroup, Hub, LineGroup, Name, Traffic
 from interceptsim.units import DAY_US, HOUR_US, MINUTE_US, Count, Duration, Ratio, format_duration
 
 __all__ = [
@@ -147,6 +148,7 @@ class Scenario(_Part):
     police: Police
     adaptations: tuple[Adaptation, ...] = ()
     policies: tuple[AnyPolicy, ...] = ()
+    network: Network | None = None
     calibration: tuple[CalibrationTarget, ...] = ()
     fitted: dict[str, Fitted] = {}
 
@@ -173,6 +175,7 @@ class Scenario(_Part):
             for name in adaptation.lines:
                 own = [g.id for g in self.traffic.lines if g.cli == "own"]
                 _check_named(f"adaptations.{adaptation.id}.lines", "group of lines with own numbers", name, own)
+        self._check_network(profiles)
         dated = [f.id for f in figures() if f.start and f.end]
         for target in self.calibration:
             _check_named(f"calibration.{target.id}.figure", "dated figure", target.figure, dated)
@@ -185,6 +188,27 @@ class Scenario(_Part):
                     given=format_duration(policy.delay.minimum),
                 )
         return self
+
+    def _check_network(self, profiles: list[str]) -> None:
+        """Raise ConfigurationError where the network names what is not there."""
+        if self.network is None:
+            return
+        callers: tuple[LineGroup | CallerGroup, ...] = (*self.traffic.lines, *self.traffic.ordinary)
+        for kind, elements, channel in (
+            ("trunk_groups", self.network.trunk_groups, "voice"),
+            ("smscs", self.network.smscs, "sms"),
+        ):
+            groups = [g.id for g in callers if g.channel == channel]
+            for element in elements:
+                where = f"network.{kind}.{element.id}"
+                for name in element.groups:
+                    _check_named(f"{where}.groups", f"{channel} line group", name, groups)
+        for trunk in self.network.trunk_groups:
+            where = f"network.trunk_groups.{trunk.id}.planned_erlangs.profile"
+            _check_named(where, "profile", trunk.planned_erlangs.profile, profiles)
+        for smsc in self.network.smscs:
+            where = f"network.smscs.{smsc.id}.planned_messages_per_s.profile"
+            _check_named(where, "profile", smsc.planned_messages_per_s.profile, profiles)
 
     @property
     def lists(self) -> tuple[RejectListedNumbers, ...]:
@@ -260,10 +284,10 @@ class Scenario(_Part):
         return changed.model_copy(update={"fitted": {**changed.fitted, **found}})
 
 
-def _check_named(where: str, what: str, name: str, names: Iterable[str]) -> None:
-    """Raise ConfigurationError with the nearest name where `name` is not one of `names`."""
+def _check_named(where: str, what: str, name: str | None, names: Iterable[str]) -> None:
+    """Raise ConfigurationError with the nearest name where `name` is given and is not one of `names`."""
     offered = list(names)
-    if name not in offered:
+    if name is not None and name not in offered:
         raise ConfigurationError(where, f"no {what} {name!r}", nearest=nearest_name(name, offered))
 
 

@@ -105,7 +105,7 @@ def run(
         attempts=tally.attempts,
         metrics=metrics,
         targets=world.targets(tally.totals),
-        summary=world.summary(tally.totals),
+        summary=world.summary(tally),
         daily=world.daily_frame(tally.daily),
         decisions=recorded if isinstance(recorded, pl.DataFrame) else None,
         truth=pl.DataFrame(vars(world.population.truth())) if recorder else None,
@@ -123,10 +123,13 @@ def _in_columns(
     """Advance the data plane and control slice by slice."""
     warm_up, days = world.scenario.period.warm_up_days, world.days
     plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None)
-    control = ControlPlane(world.scenario, world.key, plane, keep_posted=recorder is not None)
+    network = world.network_load()
+    control = ControlPlane(world.scenario, world.key, plane, network=network, keep_posted=recorder is not None)
+    cut_us = network.every_us if network else DAY_US
     by_day: list[NDArray[np.int64]] = []
     decided_before = 0
     try:
+        control.run_until(0)
         for day in range(warm_up + days):
             if day == warm_up:
                 decided_before = plane.totals().made()
@@ -134,7 +137,7 @@ def _in_columns(
                 control.begin_counting()
                 if recorder:
                     recorder.counting = True
-            for edge in _edges(day * DAY_US, slice_us):
+            for edge in _edges(day * DAY_US, slice_us, cut_us):
                 control.receive(plane.advance(edge))
                 control.run_until(edge)
             counts = plane.take_day()
@@ -148,7 +151,8 @@ def _in_columns(
         plane.close()
     totals = plane.totals()
     made = decided_before + totals.made()
-    return Tally(totals, np.array(by_day), made, control.handed_over, control.listed, control.posted)
+    told = control.handed_over, control.listed, control.posted, control.network_counts()
+    return Tally(totals, np.array(by_day), made, *told)
 
 
 def _check_range(name: str, given: int, low: int, high: int) -> None:
@@ -179,12 +183,12 @@ def peak_rss_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _edges(from_us: int, slice_us: int) -> Iterator[int]:
-    """Yield the ends of the slices of one local day, which cuts them at midnight."""
+def _edges(from_us: int, slice_us: int, cut_us: int = DAY_US) -> Iterator[int]:
+    """Yield the ends of the slices of one local day, cut at the multiples of `cut_us`, a part of a day."""
     end = from_us + DAY_US
     edge = from_us
     while edge < end:
-        edge = min(edge + slice_us, end)
+        edge = min(edge + slice_us, edge - edge % cut_us + cut_us)
         yield edge
 
 

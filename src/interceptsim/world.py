@@ -7,6 +7,7 @@ for the full-size world, targets and the daily frame.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -34,13 +35,14 @@ from interceptsim.attempts import (
 from interceptsim.errors import ConfigurationError
 from interceptsim.filtering.kernels import ALLOW_LISTED, OP_CODE
 from interceptsim.filtering.plan import FilterCore, compile_filter
+from interceptsim.network.load import NetworkLoad
 from interceptsim.randomness import root_key
 from interceptsim.results import Estimate, Posting, Replicates, Target
 from interceptsim.scenario import CalibrationTarget, Scenario
 from interceptsim.traffic.kernels import numbers_of
 from interceptsim.traffic.model import CallerGroup
 from interceptsim.traffic.population import FOLDS, Calendar, Population, build_population
-from interceptsim.units import DAY_US
+from interceptsim.units import DAY_US, SECOND_US
 
 __all__ = ["SIMULATED_COLUMNS", "Accounts", "Progress", "Tally", "World", "column_of"]
 
@@ -75,7 +77,9 @@ class Accounts(NamedTuple):
     numbers  (FOLDS, groups)            numbers that presented themselves for the first time
     complaints (FOLDS, groups)          numbers complained of
     cut_off  (FOLDS, groups)            days on which an ordinary number had an attempt intercepted, summed over numbers
-    load     (groups, 2)                attempts that came to the network, and for how many us they held a circuit
+    held_us  (FOLDS, groups)            for how many us calls held a circuit
+    load     (groups, 2)                attempts that came to the network and for how many us they wanted a circuit,
+                                        since the load was last measured
     """
 
     daily: NDArray[np.int64]
@@ -84,6 +88,7 @@ class Accounts(NamedTuple):
     numbers: NDArray[np.int64]
     complaints: NDArray[np.int64]
     cut_off: NDArray[np.int64]
+    held_us: NDArray[np.int64]
     load: NDArray[np.int64]
 
     @classmethod
@@ -94,6 +99,7 @@ class Accounts(NamedTuple):
             np.zeros((cells, columns), np.int64),
             np.zeros((FOLDS, groups, columns), np.int64),
             np.zeros((max(rules, 1), groups, 2), np.int64),
+            np.zeros((FOLDS, groups), np.int64),
             np.zeros((FOLDS, groups), np.int64),
             np.zeros((FOLDS, groups), np.int64),
             np.zeros((FOLDS, groups), np.int64),
@@ -127,6 +133,7 @@ class Tally(NamedTuple):
     handed_over: int
     listed: dict[str, int]
     posted: list[Posting]
+    network: dict[str, int]
 
 
 class World:
@@ -187,6 +194,26 @@ class World:
         codes = np.searchsorted(ends, (np.arange(256) + 0.5) / 256)
         return np.minimum(codes, len(ends) - 1).astype(np.uint8)
 
+    def network_load(self) -> NetworkLoad | None:
+        """Return the load of the network as it is before the run begins, None where the scenario has no network."""
+        scenario, population = self.scenario, self.population
+        if scenario.network is None:
+            return None
+        profiles = {profile.id: profile for profile in scenario.traffic.profiles}
+        weekday = self.first_day.weekday()
+        return NetworkLoad(scenario.network, population.names, population.weights, profiles, weekday)
+
+    def _elements(self) -> Iterator[tuple[str, bool, NDArray[np.bool_]]]:
+        """Yield (name, whether it is of calls, which groups pass it) of each element of the network."""
+        network = self.scenario.network
+        if network is None:
+            return
+        names = self.population.names
+        for channel, kind, elements in ((0, "trunk", network.trunk_groups), (1, "smsc", network.smscs)):
+            place = [network.place_of(g) if CHANNELS.index(g.channel) == channel else None for g in names]
+            for n, element in enumerate(elements):
+                yield f"{kind} {element.id}", kind == "trunk", np.array([p == n for p in place])
+
     def _parts(self) -> dict[str, NDArray[np.bool_]]:
         """Return which groups the metrics tell of together: fraud and ordinary callers of each channel, each class."""
         ordinary = self.population.ordinary
@@ -232,12 +259,21 @@ class World:
             for k, rule in enumerate(self.core.rules):
                 counts[f"{name}.matched by {rule}"] = int(totals.rules[k, there, 0].sum())
                 counts[f"{name}.matched by {rule} alone"] = int(totals.rules[k, there, 1].sum())
-            counts[f"{name}.circuit time (us)"] = int(totals.load[there, 1].sum())
+            counts[f"{name}.circuit time (us)"] = int(totals.held_us[:, there].sum())
             if self.population.ordinary[there].any():
                 counts[f"{name}.days cut off"] = int(totals.cut_off[:, there].sum())
             else:
                 counts[f"{name}.numbers"] = int(totals.numbers[:, there].sum())
                 counts[f"{name}.complaints"] = int(totals.complaints[:, there].sum())
+        by_outcome = _by_outcome(totals).sum(axis=0)
+        for name, of_calls, there in self._elements():
+            found = by_outcome[there].sum(axis=0)
+            counts[f"{name}.attempts"] = int(found[LOST:].sum())
+            for outcome in (LOST, FAILED, UNANSWERED, ANSWERED, OPEN) if of_calls else (DELIVERED, EXPIRED, OPEN):
+                counts[f"{name}.{OUTCOMES[outcome]}"] = int(found[outcome])
+            if of_calls:
+                counts[f"{name}.circuit time (us)"] = int(totals.held_us[:, there].sum())
+        counts |= tally.network
         counts["police.handed over"] = tally.handed_over
         counts |= {f"police.listed by {rule}": n for rule, n in tally.listed.items()}
         return counts
@@ -306,15 +342,59 @@ class World:
                 precision = intercepted[name].over(both).estimate(1, 1.0)
                 yield f"{name}.precision", precision, "ratio", "simulated"
 
+    def _network_estimates(self, tally: Tally) -> Iterator[tuple[str, Estimate, str, str]]:
+        """Yield (metric, estimate, unit, status) for each element: what the simulated attempts met, and its load.
+
+        Loads are means over the counted days; that which is carried is of ordinary traffic as planned and fraud.
+        """
+        counted, latent, apart = (
+            _by_outcome(tally.totals),
+            tally.totals.folds.sum(axis=2),
+            np.diag(self.population.weights),
+        )
+        seconds = self.days * DAY_US / SECOND_US
+        for name, of_calls, there in self._elements():
+            expected = np.where(there, self.expected, 0.0)
+            n = int(self._lines(there).sum())
+            status = "few lines" if n < FOLDS else "simulated"
+            came, lost, answered, expired = (
+                Replicates.of(counted[:, :, list(which)].sum(axis=2), latent, expected, apart)
+                for which in (range(LOST, len(OUTCOMES)), (LOST,), (ANSWERED,), (EXPIRED,))
+            )
+            whole = float(expected.sum())
+            if not of_calls:
+                yield f"{name}.messages", came.estimate(n, whole), "messages", status
+                yield f"{name}.expired ratio", expired.over(came).estimate(n, 1.0), "ratio", status
+                continue
+            seized = came.plus(lost.times(-1.0))
+            yield f"{name}.calls", came.estimate(n, whole), "calls", status
+            yield f"{name}.lost ratio", lost.over(came).estimate(n, 1.0), "ratio", status
+            yield f"{name}.answer-seizure ratio", answered.over(seized).estimate(n, 1.0), "ratio", status
+            held = Replicates.of(tally.totals.held_us, latent, expected, apart).times(1e-6 / seconds)
+            load = held.estimate(n, 1.0)
+            planned, carried = (
+                tally.network[f"{name}.{of} load (erlang s)"] / seconds for of in ("planned", "carried")
+            )
+            reach = load.high - load.value
+            yield f"{name}.simulated load", load, "erlangs", status
+            yield f"{name}.planned load", Estimate(planned, planned, planned), "erlangs", "planned"
+            yield (
+                f"{name}.carried load",
+                Estimate(carried, max(carried - reach, 0.0), carried + reach),
+                "erlangs",
+                status,
+            )
+
     def _panel_days(self, there: NDArray[np.bool_]) -> float:
         """Return how many days the lines of some ordinary groups are seen, in the mean of the full-size lines."""
         names, full = self.population.names, self.population.full_lines
         days = [min(spec.panel // DAY_US, self.days) if isinstance(spec, CallerGroup) else 0 for spec in names]
         return float(np.average(days, weights=np.where(there, full, 0.0)))
 
-    def summary(self, totals: Accounts) -> pl.DataFrame:
+    def summary(self, tally: Tally) -> pl.DataFrame:
         """Return the summary frame."""
-        rows = [(m, e.value, e.low, e.high, unit, status) for m, e, unit, status in self.estimates(totals)]
+        found = itertools.chain(self.estimates(tally.totals), self._network_estimates(tally))
+        rows = [(m, e.value, e.low, e.high, unit, status) for m, e, unit, status in found]
         return pl.DataFrame(rows, ["metric", "value", "low", "high", "unit", "status"], orient="row")
 
     def _is_fitted(self, target: CalibrationTarget) -> bool:
@@ -388,6 +468,12 @@ class World:
             for p in posted
         ]
         return pl.concat([pl.DataFrame(schema=_CHANGES), *frames]).sort("time_us", "policy", "line_id", "generation")
+
+
+def _by_outcome(totals: Accounts) -> NDArray[np.int64]:
+    """Return the attempts of each fold and group by their outcome, int64 (FOLDS, groups, outcomes)."""
+    folds = totals.folds
+    return folds.reshape(*folds.shape[:2], -1, len(OUTCOMES)).sum(axis=2)
 
 
 def _compiled(scenario: Scenario) -> FilterCore:

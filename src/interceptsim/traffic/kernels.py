@@ -276,6 +276,8 @@ class Supply(NamedTuple):
     weight       int64 (profiles, hours)    weight of each hour
     carriers     uint8 (256,)               carrier of each value of a byte of a hashed number
     lost         uint64 (groups,)           threshold of the draw for finding no circuit free, posted
+    lag_us       int64 (groups,)            how long a message takes to be delivered, posted
+    validity_us  int64 (groups,)            one that takes longer expires
     epoch_us     the start of the run, UTC us
     end_us       the end of the run, us from its start
     subscribers  how many can be called, below 2**32
@@ -288,6 +290,8 @@ class Supply(NamedTuple):
     weight: NDArray[np.int64]
     carriers: NDArray[np.uint8]
     lost: NDArray[np.uint64]
+    lag_us: NDArray[np.int64]
+    validity_us: NDArray[np.int64]
     epoch_us: int
     end_us: int
     subscribers: int
