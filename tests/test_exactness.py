@@ -165,8 +165,8 @@ def network(r: Random, lines: list[dict[str, Any]]) -> dict[str, Any]:
             [["mobile-access", "a2p-account"], ["international-gateway"]],
             messages_per_s=lambda: r.choice([0.002, 0.01, 0.2]),
             planned_messages_per_s=lambda: load(0.005),
-            validity=lambda: r.choice(["10min", "2h", "2d"]),
-            least_delay=lambda: r.choice(["0s", "5s", "3min", "2h"]),
+            validity=lambda: r.choice(["10min", "2h", "2d", "2d"]),
+            least_delay=lambda: r.choice(["0s", "3min", "2h", "2h"]),
         ),
     }
 

@@ -225,6 +225,40 @@ def compare(
 
 
 @main.command()
+@click.argument("scenario", default="china-2025")
+@click.option("--limit", default=0.95, show_default=True, help="AUC that no single column may exceed.")
+@_options_of_runs
+@_JSON
+def audit(
+    scenario: str,
+    limit: float,
+    settings: tuple[str, ...],
+    allow_python: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Tell how well single columns, and a shallow tree, separate fraud from ordinary traffic in SCENARIO.
+
+    --days defaults to the longest panel of ordinary callers. Ends with exit code 1 where a column exceeds the limit.
+    """
+    from interceptsim.audit import audit as judge
+    from interceptsim.printing import print_audit, progress_bar
+
+    loaded = _load(scenario, settings, allow_python=allow_python)
+    with progress_bar(f"{loaded.name} at 1:{options['scale']}", shown=sys.stderr.isatty()) as progress:
+        found = judge(loaded, limit=limit, progress=progress, **options)
+    if as_json:
+        click.echo(json.dumps(found.as_json()))
+    else:
+        print_audit(found)
+    for leak in found.leaks.iter_rows(named=True):
+        told = "{channel}, by {per}: {column} has an AUC of {auc:.4f}".format(**leak)
+        click.echo(f"interceptsim: {told}, above {limit:g}", err=True)
+    if not found.leaks.is_empty():
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
 @click.argument("file")
 def validate(file: str) -> None:
     """Check a scenario file, or a shipped scenario by name."""

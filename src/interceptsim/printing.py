@@ -1,4 +1,4 @@
-"""What the command line prints for people: tables of a run and of a comparison, numbers as they are said, progress."""
+"""What the command line prints for people: tables of runs, comparisons and audits, numbers as people say them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from interceptsim.audit import Audit, View
 from interceptsim.experiments.compare import Comparison
 from interceptsim.results import Estimate, RunResult
 from interceptsim.scenario import Scenario
 from interceptsim.units import DAY_US
 
-__all__ = ["plain_console", "print_comparison", "print_run", "progress_bar"]
+__all__ = ["plain_console", "print_audit", "print_comparison", "print_run", "progress_bar"]
 
 _UNITS = {"voice": "calls", "sms": "messages"}
 
@@ -269,3 +270,43 @@ def _difference(
     ends = (difference,) if low is None or high is None else (low, high)
     of = max(ends, key=abs)
     return _readable(value), sign + _readable(difference, of), _interval(*ends, of) if len(ends) == 2 else ""
+
+
+def print_audit(found: Audit) -> None:
+    """Print how well each column and a tree tell fraud from ordinary traffic, and how callers behave."""
+    console = plain_console()
+    result = found.run
+    console.print(f"{result.scenario.title}: leakage audit", style="bold")
+    console.print(
+        f"{_extent(result.scenario, result.scale, result.seed, result.days)}\n"
+        "AUC is the chance that fraud ranks above ordinary traffic: 0.5 tells nothing, 1 all. Columns are judged as\n"
+        "numbers, whichever way round, and as categories, in numbers that they were not fitted to.\n"
+    )
+    for view in found.views:
+        _print_view(console, view)
+    for (channel,), callers in found.callers.group_by("channel", maintain_order=True):
+        points = tuple(name for name in callers.columns if name.startswith("q"))
+        title = f"{channel}: numbers of fraud and of ordinary callers; 5, 25, 50, 75 and 95 % lie at or below"
+        table = _table(title, ("statistic", "callers"), ("numbers", "days", *(f"{name[1:]} %" for name in points)))
+        last = ""
+        for row in callers.sort("statistic", maintain_order=True).iter_rows(named=True):
+            shown = "" if row["statistic"] == last else row["statistic"]
+            last = row["statistic"]
+            counts = (f"{row['numbers']:,}", str(row["days"]))
+            table.add_row(shown, row["callers"], *counts, *(_readable(row[name]) for name in points))
+        console.print(table)
+    leaks = found.leaks
+    console.print(f"{leaks.height or 'no'} column{'' if leaks.height == 1 else 's'} above {found.limit:g}")
+
+
+def _print_view(console: Console, view: View) -> None:
+    """Print the columns of a view and the tree over them."""
+    of = f"{view.fraud:,} of fraud, {view.ordinary:,} ordinary"
+    table = _table(f"{view.channel}, by {view.per} ({of})", ("column",), ("as number", "as category", "AUC"), "")
+    for column, by_value, by_code, auc, exceeds in view.columns.iter_rows():
+        table.add_row(column, f"{by_value:.3f}", f"{by_code:.3f}", f"{auc:.3f}", "above the limit" if exceeds else "")
+    console.print(table)
+    tree = _table(f"tree over all columns: AUC {view.auc:.3f}", ("rule",), ("of fraud", "of ordinary"))
+    for leaf in view.rules:
+        tree.add_row(leaf.rule or "all", f"{leaf.positive:.4f}", f"{leaf.negative:.4f}")
+    console.print(tree)
