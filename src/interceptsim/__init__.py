@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         ResultsError,
     )
     from interceptsim.experiments.compare import Comparison, compare
+    from interceptsim.experiments.study import Study, load_study
+    from interceptsim.experiments.sweep import Sweep, open_sweep, sweep
     from interceptsim.filtering.plan import FilterCore, compile_filter
     from interceptsim.ledger import figures, parameters
     from interceptsim.results import RunResult, open_run
@@ -42,15 +44,20 @@ _HOMES = {
     "ResultsError": "errors",
     "RunResult": "results",
     "Scenario": "scenario",
+    "Study": "experiments.study",
+    "Sweep": "experiments.sweep",
     "Truth": "attempts",
     "calibrate": "calibration",
     "compare": "experiments.compare",
     "compile_filter": "filtering.plan",
     "figures": "ledger",
     "load": "scenario_files",
+    "load_study": "experiments.study",
     "open_run": "results",
+    "open_sweep": "experiments.sweep",
     "parameters": "ledger",
     "run": "simulation",
+    "sweep": "experiments.sweep",
 }
 
 __all__ = [
@@ -65,15 +72,20 @@ __all__ = [
     "ResultsError",
     "RunResult",
     "Scenario",
+    "Study",
+    "Sweep",
     "Truth",
     "calibrate",
     "compare",
     "compile_filter",
     "figures",
     "load",
+    "load_study",
     "open_run",
+    "open_sweep",
     "parameters",
     "run",
+    "sweep",
 ]
 
 

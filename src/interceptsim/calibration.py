@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,9 +54,12 @@ def calibrate(
     scale: int = 200,
     seeds: int = 4,
     threads: int | None = None,
+    only: Sequence[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Scenario, list[CalibrationResult]]:
     """Solve the scenario's calibration targets; return it with the solved values, and what was found.
+
+    `only` names those to solve, by their ids; the others keep the values that they have.
 
     Raise ConfigurationError where a scenario names no target, or no strength between a target's bounds
     reaches its ratio.
@@ -69,6 +72,8 @@ def calibrate(
 
     found = []
     for target in scenario.calibration:
+        if only is not None and target.id not in only:
+            continue
         result = _solve_target(scenario, target, trial, progress or (lambda _: None))
         found.append(result)
         scenario = scenario.fit(result.fitted())

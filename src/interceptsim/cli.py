@@ -20,6 +20,7 @@ from interceptsim.errors import InterceptSimError, nearest_name
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+    from interceptsim.experiments.study import Study
     from interceptsim.scenario import Scenario
 
 __all__ = ["main"]
@@ -74,11 +75,11 @@ def main(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-def _scale(_ctx: click.Context, _param: click.Parameter, given: str) -> int:
+def _scale(_ctx: click.Context, _param: click.Parameter, given: str | None) -> int | None:
     from interceptsim.units import parse_scale
 
     try:
-        return parse_scale(given)
+        return None if given is None else parse_scale(given)
     except ValueError as error:
         raise click.BadParameter(f"{given!r}: {error}") from None
 
@@ -221,6 +222,70 @@ def compare(
         print_comparison(found)
         if out is not None:
             click.echo(f"kept in {out}")
+
+
+def _options_of_studies(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that studies are carried out by."""
+    options = (
+        click.argument("file"),
+        click.option("--executor", metavar="local|dask://HOST:PORT", help="Where runs are made; local by default."),
+        click.option("--workers", type=int, help="Local processes; by default one a core."),
+        click.option("--store", metavar="DIR", help="Where finished runs are kept; runs/store by default."),
+        click.option("--scale", callback=_scale, help="One in N lines and people, in place of the file's."),
+        click.option("--days", type=int, help="Count only so many days, in place of the file's."),
+        click.option("--replications", type=int, help="Runs of each point, in place of the file's."),
+        _SETTINGS,
+        _JSON,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _study(file: str, settings: tuple[str, ...], options: dict[str, Any]) -> Study:
+    """Return the study of a file, with what options say in place of it."""
+    from interceptsim.experiments.study import load_study
+    from interceptsim.tables import parse_setting
+
+    own = {name: options.pop(name) for name in ("scale", "days", "replications")}
+    return load_study(file, set=dict(parse_setting(text) for text in settings), **own)
+
+
+@main.command()
+@_options_of_studies
+@click.option("--dry-run", is_flag=True, help="Say what it would take, and make nothing.")
+@click.option("--so-far", is_flag=True, help="Print what there is so far, and make nothing.")
+def sweep(
+    file: str, settings: tuple[str, ...], dry_run: bool, so_far: bool, as_json: bool, store: str | None, **options: Any
+) -> None:
+    """Make the runs of FILE, a study's TOML file or shipped name, that are not there yet; print its table."""
+    from dataclasses import asdict
+
+    from interceptsim.compiled import cores
+    from interceptsim.experiments.foresee import foresee
+    from interceptsim.experiments.store import Store
+    from interceptsim.experiments.sweep import sweep as make
+    from interceptsim.experiments.sweep import sweep_so_far
+    from interceptsim.printing_studies import print_foreseen, print_sweep, run_bar
+
+    study = _study(file, settings, options)
+    if dry_run:
+        workers = options["workers"] or cores()
+        foreseen = foresee(study, Store(store), workers)
+        if as_json:
+            click.echo(json.dumps(asdict(foreseen)))
+        else:
+            print_foreseen(study, foreseen, workers)
+        return
+    if so_far:
+        found = sweep_so_far(study, store)
+    else:
+        with run_bar(study.name, shown=sys.stderr.isatty()) as progress:
+            found = make(study, store=store, progress=progress, **options)
+    if as_json:
+        click.echo(json.dumps(found.as_json(), default=str))
+    else:
+        print_sweep(found)
 
 
 @main.command()

@@ -16,7 +16,7 @@ from interceptsim.experiments.compare import Comparison
 from interceptsim.results import RunResult
 from interceptsim.scenario import Scenario
 
-__all__ = ["plain_console", "print_comparison", "print_run", "progress_bar"]
+__all__ = ["plain_console", "plain_table", "print_comparison", "print_run", "progress_bar", "readable", "span"]
 
 _UNITS = {"voice": "calls", "sms": "messages"}
 
@@ -50,7 +50,7 @@ def progress_bar(title: str, *, shown: bool) -> Iterator[Callable[[int, int, int
         yield progress
 
 
-def _readable(value: float, of: float | None = None) -> str:
+def readable(value: float, of: float | None = None) -> str:
     """Write a number as people say it, in the unit that fits `of` (the number itself by default)."""
     reference = abs(value if of is None else of)
     for size, name in ((1e9, " bn"), (1e6, " M"), (1e3, " k")):
@@ -59,11 +59,11 @@ def _readable(value: float, of: float | None = None) -> str:
     return f"{value:.4g}"
 
 
-def _interval(low: float, high: float, of: float) -> str:
+def span(low: float, high: float, of: float) -> str:
     """Write an interval in the unit in which `of` is shown, unless that is 0."""
     shown = of or high
-    ends = [_readable(end, shown).partition(" ")[0] for end in (low, high)]
-    return " – ".join(ends) + ("" if of else _readable(high).removeprefix(ends[1]))
+    ends = [readable(end, shown).partition(" ")[0] for end in (low, high)]
+    return " – ".join(ends) + ("" if of else readable(high).removeprefix(ends[1]))
 
 
 def plain_console() -> Console:
@@ -71,7 +71,8 @@ def plain_console() -> Console:
     return Console(markup=False, emoji=False)
 
 
-def _table(title: str, left: tuple[str, ...], right: tuple[str, ...], last: str | None = None) -> Table:
+def plain_table(title: str, left: tuple[str, ...], right: tuple[str, ...], last: str | None = None) -> Table:
+    """Return an empty table with columns to the left, columns of numbers to the right of them, and one of words."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in left:
         table.add_column(column, no_wrap=True)
@@ -107,12 +108,12 @@ def print_run(result: RunResult) -> None:
     )
     if result.targets:
         columns = ("reported", "simulated", "interval", "ratio")
-        table = _table("Reported and simulated", ("figure",), columns, "role")
+        table = plain_table("Reported and simulated", ("figure",), columns, "role")
         for t in result.targets:
             shown = (
-                _readable(t.reported),
-                _readable(t.simulated),
-                _interval(t.low, t.high, t.simulated),
+                readable(t.reported),
+                readable(t.simulated),
+                span(t.low, t.high, t.simulated),
                 f"{t.ratio:.4f}",
             )
             table.add_row(t.id, *shown, t.role)
@@ -128,18 +129,18 @@ def print_run(result: RunResult) -> None:
     for channel, unit in _UNITS.items():
         if not result.metrics.get(f"{channel}.made"):
             continue
-        table = _table(f"What became of the {unit}", ("",), (unit, "interval"), "status")
+        table = plain_table(f"What became of the {unit}", ("",), (unit, "interval"), "status")
         for metric, value, low, high, of, status in result.summary.iter_rows():
             if not metric.startswith(f"{channel}.") or (".settled by " in metric and not value):
                 continue
             table.add_row(
                 _named(metric, channel),
-                f"{value:.4f}" if of == "ratio" else _readable(value),
-                f"{low:.4f} – {high:.4f}" if of == "ratio" else _interval(low, high, value),
+                f"{value:.4f}" if of == "ratio" else readable(value),
+                f"{low:.4f} – {high:.4f}" if of == "ratio" else span(low, high, value),
                 status,
             )
         console.print(table)
-        rules = _table(f"What each rule matched, in {unit} at 1:{result.scale}", ("rule",), ("matched", "alone"))
+        rules = plain_table(f"What each rule matched, in {unit} at 1:{result.scale}", ("rule",), ("matched", "alone"))
         for name, matched in result.metrics.items():
             rule = name.removeprefix(f"{channel}.matched by ")
             if rule != name and not name.endswith(" alone") and matched:
@@ -169,7 +170,7 @@ def print_comparison(found: Comparison) -> None:
         effects = found.effects.filter(pl.col("variant") == variant).select("metric", "difference", "low", "high")
         rows = [row for row in effects.iter_rows() if baseline.get(row[0]) or row[1]]
         for channel, unit in _UNITS.items():
-            table = _table(f"{variant}: {unit}", ("",), ("baseline", "difference", "interval"))
+            table = plain_table(f"{variant}: {unit}", ("",), ("baseline", "difference", "interval"))
             for metric, difference, low, high in rows:
                 if metric.startswith(f"{channel}.") and metric != f"{channel}.latent":  # the same in every run
                     value = baseline.get(metric, 0.0)
@@ -189,4 +190,4 @@ def _difference(
         return f"{value:.4f}", f"{sign}{difference:.4f}", interval
     ends = (difference,) if low is None or high is None else (low, high)
     of = max(ends, key=abs)
-    return _readable(value), sign + _readable(difference, of), _interval(*ends, of) if len(ends) == 2 else ""
+    return readable(value), sign + readable(difference, of), span(*ends, of) if len(ends) == 2 else ""

@@ -1,0 +1,152 @@
+"""What the command line prints of studies: what a sweep would take, its table, and progress by runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from interceptsim.experiments.foresee import Foreseen
+from interceptsim.experiments.study import Study
+from interceptsim.experiments.sweep import Sweep
+from interceptsim.printing import plain_console, plain_table, readable
+
+__all__ = ["print_foreseen", "print_sweep", "run_bar", "short_names", "with_interval"]
+
+_MOST_ROWS = 60
+_MOST_ERRORS = 5
+_UNBROKEN = "\N{NO-BREAK SPACE}"
+
+
+@contextlib.contextmanager
+def run_bar(title: str, *, shown: bool) -> Iterator[Callable[[int, int, str], None] | None]:
+    """Give what to call as runs end, or None where nothing is `shown`; it draws a bar of runs on standard error."""
+    if not shown:
+        yield None
+        return
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed} of {task.total}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    tasks = {}
+
+    def progress(done: int, of: int, what: str) -> None:
+        if what not in tasks:
+            tasks[what] = bar.add_task(f"{title}: {what}", total=of)
+        bar.update(tasks[what], completed=done, total=of)
+
+    with bar:
+        yield progress
+
+
+def print_foreseen(study: Study, found: Foreseen, workers: int) -> None:
+    """Print what a sweep would take."""
+    console = plain_console()
+    variants = f" x {len(study.variant_names)} variants" if study.variants else ""
+    console.print(
+        f"{study.name}: {found.points} points{variants} x {study.replications} replications = {found.runs} different "
+        f"runs at 1:{study.scale}, {found.runs - found.to_make} of them there already"
+    )
+    if found.fits:
+        console.print(f"{found.fits} calibrations come first")
+    console.print(
+        f"{found.to_make} to make: about {_lasting(found.wall_s)} on {workers} workers of this machine, "
+        f"{readable(found.disk_bytes)}B on disk, as short trials foretell"
+    )
+
+
+def _lasting(seconds: float) -> str:
+    for size, name in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {name}"
+    return f"{seconds:.0f} s"
+
+
+def print_sweep(found: Sweep) -> None:
+    """Print a sweep's table: for each point, the metrics that its study names, and what variants change in them."""
+    console = plain_console()
+    about = found.about
+    console.print(about["title"], style="bold")
+    replications = about["replications"]
+    console.print(
+        f"scale 1:{about['scale']}, seed {about['seed']}, {replications} replications; estimates are for the full-size "
+        f"world, intervals 95 % {_told(about['interval'], replications)}\n"
+    )
+    if found.finished < found.wanted:
+        console.print(f"{found.finished} of {found.wanted} runs are there; the others are not counted\n")
+    baseline, *variants = about["variants"]
+    estimates = found.estimates.filter(variant=baseline)
+    _print_points(console, baseline if variants else "", found, estimates, "value")
+    effects = found.effects
+    for variant in variants:
+        _print_points(console, f"{variant} minus {baseline}", found, effects.filter(variant=variant), "difference")
+    errors = found.failed.group_by("error", maintain_order=True).agg("point", "variant")
+    for error, points, names in errors.head(_MOST_ERRORS).iter_rows():
+        where = f"point {points[0]}, {names[0]}" + (f", and {len(points) - 1} more" if len(points) > 1 else "")
+        console.print(f"failed ({where}): {error}")
+    if errors.height > _MOST_ERRORS:
+        console.print(f"and {errors.height - _MOST_ERRORS} other errors, all in the frame `failed`")
+    folder = Path(found.store.folder)
+    console.print(f"table {found.file}, runs in {folder / 'runs'}")
+
+
+def _told(interval: str, replications: int) -> str:
+    if replications == 1:
+        return "by the jackknife of one run; differences have none"
+    return "by Student's t over replications" if interval == "t" else "by bootstrap over replications"
+
+
+def _print_points(console: Console, title: str, found: Sweep, frame: pl.DataFrame, value: str) -> None:
+    axes, metrics = found.axes, found.about["metrics"]
+    names = short_names(axes)
+    rows: dict[int, dict[str, str]] = {}
+    for row in frame.filter(pl.col("metric").is_in(metrics)).iter_rows(named=True):
+        shown = rows.setdefault(row["point"], {axis: str(row[axis]) for axis in axes})
+        shown[row["metric"]] = with_interval(row[value], row["low"], row["high"], signed=value == "difference")
+    held = [metric for metric in metrics if any(metric in row for row in rows.values())]
+    table = plain_table(title, tuple(names), tuple(held))
+    cells = [[row.get(name, "") for name in (*axes, *held)] for row in list(rows.values())[:_MOST_ROWS]]
+    for column, shown_in in zip(table.columns, zip(*cells, strict=True), strict=False):
+        column.no_wrap, column.overflow = False, "fold"  # long names may be broken, values may not
+        column.min_width = max(map(len, shown_in))
+    for cell in cells:
+        table.add_row(*cell)
+    console.print(table)
+    if len(rows) > _MOST_ROWS:
+        console.print(f"and {len(rows) - _MOST_ROWS} more points in the table")
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Return for each path the fewest of its last keys that tell it from the others."""
+    short = []
+    for path in paths:
+        keys = path.split(".")
+        for n in range(1, len(keys) + 1):
+            tail = ".".join(keys[-n:])
+            if sum(other == tail or other.endswith(f".{tail}") for other in paths) == 1:
+                break
+        short.append(tail)
+    return short
+
+
+def with_interval(value: float, low: float | None, high: float | None, *, signed: bool = False) -> str:
+    """Write a value with how far its interval reaches: to either side by the same, or with both its ends."""
+    sign = "+" if signed and value > 0 else ""
+    if low is None or high is None:
+        return sign + readable(value)
+    of = max(abs(value), abs(low), abs(high))
+    unit = readable(of).partition(" ")[2]
+    size = {"bn": 1e9, "M": 1e6, "k": 1e3}.get(unit, 1.0)
+    digits = 3 if unit or of >= 10 else 4
+    shown = [f"{end / size:.{digits}f}" for end in (value, low, high)]
+    even = abs((high - value) - (value - low)) <= 1e-6 * (high - low)
+    text = f"{shown[0]} ± {(high - low) / 2 / size:.{digits}f}" if even else f"{shown[0]} ({shown[1]} – {shown[2]})"
+    return f"{sign}{text} {unit}".rstrip().replace(" ", _UNBROKEN)

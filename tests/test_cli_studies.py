@@ -1,0 +1,119 @@
+"""The command line of studies: what it prints and keeps, and that each mistake is told in a line and leaves nothing."""
+
+import json
+
+import pytest
+from test_cli import answer, call, in_a_process, refused
+
+from interceptsim.experiments.sweep import sweep
+
+FILE = """
+title = "Delays"
+scenario = "minimal"
+scale = "1:10000"
+days = 3
+replications = 2
+metrics = ["voice.delivered", "voice.interception ratio"]
+[variants."no list"]
+"policies.reject-listed-numbers.enabled" = false
+[design.axes]
+"policies.reject-listed-numbers.delay" = ["1h", "1d"]
+"police.delay" = ["2h", "5h"]
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Work in a directory with one study."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    (tmp_path / "delays.toml").write_text(FILE, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_sweep_prints_its_table_and_keeps_its_runs(here):
+    printed = answer("sweep", "delays.toml", "--workers", 2)
+    assert printed.startswith("Delays\nscale 1:10000, seed 1, 2 replications; estimates are for the full-size world")
+    rows = [line.split() for line in printed.splitlines() if line.startswith(" 1")]
+    assert [row[:2] for row in rows] == [["1h", "2h"], ["1h", "5h"], ["1d", "2h"], ["1d", "5h"]] * 2
+    assert "no list minus minimal" in printed
+    assert len(list((here / "runs" / "store" / "runs").iterdir())) == 16
+    assert answer("sweep", "delays.toml") == printed
+    assert answer("sweep", "delays.toml", "--so-far") == printed
+
+
+def test_a_sweep_prints_one_json_object_and_nothing_else(here):
+    result = in_a_process("sweep", here / "delays.toml", "--store", here / "kept", "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.count("\n") == 1
+    found = json.loads(result.stdout)
+    expected = sweep(here / "delays.toml", store=here / "kept")
+    assert found == json.loads(json.dumps(expected.as_json()))
+    assert (found["wanted"], found["finished"], found["failed"]) == (16, 16, [])
+    assert len(found["estimates"]) == 4 * 2 * 2
+    assert {row["metric"] for row in found["effects"]} == {"voice.delivered", "voice.interception ratio"}
+
+
+def test_a_dry_run_says_what_it_would_take_and_makes_nothing(here):
+    printed = " ".join(answer("sweep", "delays.toml", "--dry-run", "--replications", 3).split())
+    assert "delays: 4 points x 2 variants x 3 replications = 24 different runs at 1:10000, 0 of them there" in printed
+    assert "24 to make: about " in printed
+    assert "kB on disk, as short trials foretell" in printed
+    found = json.loads(answer("sweep", "delays.toml", "--dry-run", "--json"))
+    assert (found["runs"], found["to_make"]) == (16, 16)
+    assert [path.name for path in here.iterdir()] == ["delays.toml"]
+
+
+@pytest.mark.usefixtures("here")
+def test_options_stand_above_the_file():
+    printed = answer(
+        *("sweep", "delays.toml", "--scale", "1:20000", "--days", 2, "--replications", 1, "--workers", 1),
+        *("--set", "police.voice_complaint_ratio=0.1", "--json"),
+    )
+    found = json.loads(printed)
+    assert (found["scale"], found["replications"], found["wanted"]) == (20_000, 1, 8)
+
+
+def test_what_failed_is_printed_once_with_how_often(here):
+    (here / "delays.toml").write_text(FILE.replace('"1d"', '"1s"'), encoding="utf-8")
+    printed = answer("sweep", "delays.toml", "--workers", 1)
+    assert printed.count("failed (point 2, minimal, and 3 more): point policies.reject-listed-numbers.delay = 1s") == 1
+    assert "at least 1min is wanted" in " ".join(printed.split())
+
+
+def test_a_sweep_that_is_not_whole_says_so(here):
+    answer("sweep", "delays.toml", "--workers", 1)
+    next((here / "runs" / "store" / "runs").iterdir()).unlink()
+    assert "15 of 16 runs are there" in answer("sweep", "delays.toml", "--so-far")
+
+
+IN_SWEEPS = {
+    ("none.toml",): ["none.toml: cannot be read"],
+    ("fan-out-treshold",): ["no such sweep", "did you mean 'fan-out-threshold'"],
+    ("delays.toml", "--set", "polce.delay=2d"): ["delays.toml: polce.delay: no 'polce'"],
+    ("delays.toml", "--executor", "dsk"): ["executor: got 'dsk'"],
+    ("delays.toml", "--workers", "0"): ["workers: got 0"],
+    ("delays.toml", "--replications", "0"): ["replications: got 0"],
+    ("delays.toml", "--days", "15"): ["days: got 15"],
+    ("delays.toml", "--so-far"): ["runs/store: the sweep 'delays', as it stands, was not begun there"],
+    (): ["Missing argument 'FILE'"],
+}
+
+
+@pytest.mark.parametrize("arguments", IN_SWEEPS, ids=" ".join)
+def test_a_mistake_in_a_sweep_is_told_in_one_line_and_no_run_made(here, arguments):
+    line = refused("sweep", *arguments)
+    for text in IN_SWEEPS[arguments]:
+        assert text in line
+    assert list(here.rglob("*.parquet")) == []
+
+
+@pytest.mark.usefixtures("here")
+def test_a_sweep_that_is_stopped_says_so(monkeypatch):
+    def stopped(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("interceptsim.experiments.sweep.carry_out", stopped)
+    result = call("sweep", "delays.toml", "--workers", 1)
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert "stopped; nothing unfinished was kept" in result.stderr
