@@ -184,6 +184,10 @@ def run(
 @click.option("--variant", "texts", metavar="'NAME: PATH=VALUE, ...'", multiple=True, help="A variant; repeatable.")
 @click.option("--policies", metavar="FILE", multiple=True, help="A variant with this file's policies; repeatable.")
 @click.option("--replications", default=5, show_default=True, help="Pairs of runs, each with a seed of its own.")
+@click.option("--until", metavar="METRIC=WIDTH", multiple=True, help="Add pairs until its interval is ± so narrow.")
+@click.option("--at-most", default=100, show_default=True, help="How many pairs --until may come to.")
+@click.option("--interval", type=click.Choice(["t", "bootstrap"]), default="t", show_default=True)
+@click.option("--workers", type=int, help="Make the runs in so many processes, on one thread each.")
 @_options_of_runs
 @click.option("--out", metavar="DIR", help="Keep the differences in a new directory.")
 @_JSON
@@ -191,7 +195,7 @@ def compare(
     scenario: str,
     texts: tuple[str, ...],
     policies: tuple[str, ...],
-    replications: int,
+    until: tuple[str, ...],
     settings: tuple[str, ...],
     allow_python: bool,
     out: str | None,
@@ -200,12 +204,13 @@ def compare(
 ) -> None:
     """Set variants of SCENARIO beside it, over the same latent traffic, and print what they change."""
     from interceptsim.experiments.compare import compare as set_beside
-    from interceptsim.experiments.compare import parse_variant, variants_of
+    from interceptsim.experiments.compare import parse_variant, parse_wish, variants_of
     from interceptsim.printing import print_comparison, progress_bar
     from interceptsim.results import writing_aside
     from interceptsim.scenario_files import load_policies
 
     loaded = _load(scenario, settings, allow_python=allow_python)
+    wishes = dict(parse_wish(text) for text in until)
     named = [parse_variant(text) for text in texts]
     named += [(Path(file).stem, {"policies": load_policies(Path(file))}) for file in policies]
     variants = variants_of(loaded, named)
@@ -213,7 +218,7 @@ def compare(
         variants = {name: _imported(variant) for name, variant in variants.items()}
     with writing_aside(Path(out)) if out is not None else contextlib.nullcontext() as aside:
         with progress_bar(f"{loaded.name} and variants", shown=sys.stderr.isatty()) as progress:
-            found = set_beside(loaded, variants, replications=replications, progress=progress, **options)
+            found = set_beside(loaded, variants, until=wishes, progress=progress, **options)
         if aside is not None:
             found.write_into(aside)
     if as_json:

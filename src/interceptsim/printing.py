@@ -158,7 +158,8 @@ def print_comparison(found: Comparison) -> None:
     console = plain_console()
     replications = len(found.seeds)
     pairs = f"{replications} pair{'s' if replications > 1 else ''} of runs over the same latent traffic"
-    intervals = "intervals are 95 %, paired t" if replications > 1 else "one pair gives no interval"
+    told = found.effects["method"][0]
+    intervals = f"intervals are 95 %, {told}" if replications > 1 else "one pair gives no interval"
     console.print(found.baseline.title, style="bold")
     console.print(
         f"{_extent(found.baseline, found.options['scale'], found.seed, found.days)}\n"
@@ -177,6 +178,12 @@ def print_comparison(found: Comparison) -> None:
                     table.add_row(_named(metric, channel), *_difference(metric, value, difference, low, high))
             if table.row_count:
                 console.print(table)
+    for row in found.needed().iter_rows(named=True):
+        short = row["half_width"] > row["wished"]
+        verdict = f"about {row['needed']} pairs are needed in all" if short else "is reached"
+        console.print(
+            f"{row['variant']}, {row['metric']}: ± {row['half_width']:.4g}, the wish of ± {row['wished']:.4g} {verdict}"
+        )
     console.print(f"{found.attempts:,} attempts decided in {found.wall_s:.2f} s")
 
 

@@ -84,6 +84,10 @@ def test_so_many_replications_are_enough_and_one_less_is_not(values, half_width)
         assert reach(n - 1) > half_width * (1 - 1e-6)
 
 
+def test_a_million_replications_stand_for_more():
+    assert replications_for([0.0, 1.0], 1e-9) == 1_000_000
+
+
 def test_so_many_replications_do_give_the_wished_interval():
     normal = statistics.NormalDist(0, 1)
     wished = 0.2

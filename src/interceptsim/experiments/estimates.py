@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,7 +14,7 @@ import polars as pl
 from interceptsim.experiments.intervals import Method, by
 from interceptsim.results import t_quantile
 
-__all__ = ["TABLE", "effects_of", "estimates_of"]
+__all__ = ["TABLE", "differences", "effects_of", "estimates_of"]
 
 TABLE = ("point", "variant", "replication", "seed", "run", "error")
 """The columns of a sweep's table that are no axes."""
@@ -24,52 +23,81 @@ TABLE = ("point", "variant", "replication", "seed", "run", "error")
 def estimates_of(table: pl.DataFrame, runs: pl.LazyFrame, method: Method) -> pl.DataFrame:
     """Return the frame `estimates` of the runs in a table."""
     axes = [name for name in table.columns if name not in TABLE]
-    keys = ["point", "variant", "metric"]
+    keys = ["point", *axes, "variant", "metric"]
     grouped = (
         runs.filter(pl.col("value").is_not_null())
+        .select(*keys, "value", "low", "high")
         .group_by(keys, maintain_order=True)
-        .agg(pl.col("value", "low", "high").sort_by("replication"))
+        .agg("value", "low", "high")
         .collect()
     )
-    ends = _intervals(grouped["value"].to_list(), method, list(zip(grouped["low"], grouped["high"], strict=True)))
-    return _placed(grouped.select(keys), ends, table, axes, "value", ["variant", "metric"])
+    alone = list(zip(grouped["low"], grouped["high"], strict=True))
+    beside = pl.DataFrame(
+        _intervals(grouped["value"].to_list(), method, alone), {"value": pl.Float64, **_ENDS}, orient="row"
+    )
+    return pl.concat([grouped.select(keys), beside], how="horizontal")
 
 
 def effects_of(table: pl.DataFrame, runs: pl.LazyFrame, variants: Sequence[str], method: Method) -> pl.DataFrame:
     """Return the frame `effects` of the runs in a table; the first of the variants is the baseline."""
     axes = [name for name in table.columns if name not in TABLE]
-    held = (
-        runs.filter(pl.col("value").is_not_null())
-        .select("point", "replication", "variant", "metric", "value")
-        .collect()
-    )
+    columns = ("point", "replication", "variant", "metric", "value")
+    held = runs.filter(pl.col("value").is_not_null()).select(columns).collect()
+    found = differences(held, variants, method)
+    points = table.select("point", *axes).unique("point", keep="first", maintain_order=True)
+    joined = found.join(points, on="point", maintain_order="left")
+    order = {name: place for place, name in enumerate(variants)}
+    rank = pl.col("variant").replace_strict(order, return_dtype=pl.Int64)
+    return joined.sort("point", rank, maintain_order=True).select("point", *axes, *found.columns[1:])
+
+
+def differences(held: pl.DataFrame, variants: Sequence[str], method: Method) -> pl.DataFrame:
+    """Return how variants differ from the first of them, which is the baseline.
+
+    `held` is a frame (point, replication, variant, metric, value). The frame returned is (point, baseline, variant,
+    metric, difference, low, high, replications, method): the mean over replications of variant minus baseline, pair by
+    pair, with its interval, null for one pair; metrics in the order in which they come. A metric that one of a pair
+    lacks is of a rule that the other has not, and there it settled nothing: 0.
+    """
+    at = ["point", "replication"]
+    order = pl.DataFrame({"metric": held["metric"].unique(maintain_order=True)}).with_row_index("_order")
     baseline = held.filter(variant=variants[0]).drop("variant")
-    whole = held.select("point", "replication", "variant").unique()
-    of_baseline = whole.filter(variant=variants[0]).drop("variant")
-    frames = []
+    frames = [_DIFFERENCES]
     for variant in variants[1:]:
-        pairs = of_baseline.join(whole.filter(variant=variant), on=["point", "replication"])
         after = held.filter(variant=variant).drop("variant")
-        both = baseline.join(after, on=["point", "replication", "metric"], how="full", coalesce=True, suffix="_after")
+        pairs = baseline.select(at).unique().join(after.select(at).unique(), on=at)
+        metrics = pl.concat([baseline, after]).select("point", "metric").unique()
+        cells = pairs.join(metrics, on="point").join(baseline, on=[*at, "metric"], how="left")
+        both = cells.join(after, on=[*at, "metric"], how="left", suffix="_after")
         difference = pl.col("value_after").fill_null(0.0) - pl.col("value").fill_null(0.0)
         frames.append(
-            both.join(pairs.drop("variant"), on=["point", "replication"])
-            .select("point", "replication", "metric", pl.lit(variant).alias("variant"), difference.alias("difference"))
-            .sort("point", "metric", "replication")
-            .group_by("point", "variant", "metric", maintain_order=True)
+            both.with_columns(difference.alias("difference"))
+            .join(order, on="metric")
+            .sort("point", "_order", "replication")
+            .group_by("point", "metric", maintain_order=True)
             .agg("difference")
+            .select(
+                "point", pl.lit(variants[0]).alias("baseline"), pl.lit(variant).alias("variant"), "metric", "difference"
+            )
         )
-    schema: dict[str, Any] = {
+    grouped = pl.concat(frames)
+    ends = _intervals(grouped["difference"].to_list(), method, None)
+    beside = pl.DataFrame(ends, {"difference": pl.Float64, **_ENDS}, orient="row")
+    return pl.concat([grouped.drop("difference"), beside], how="horizontal")
+
+
+_ENDS: dict[str, type[pl.DataType]] = {
+    **dict.fromkeys(("low", "high"), pl.Float64),
+    "replications": pl.Int64,
+    "method": pl.String,
+}
+_DIFFERENCES = pl.DataFrame(
+    schema={
         "point": pl.Int64,
-        "variant": pl.String,
-        "metric": pl.String,
+        **dict.fromkeys(("baseline", "variant", "metric"), pl.String),
         "difference": pl.List(pl.Float64),
     }
-    grouped = pl.concat(frames) if frames else pl.DataFrame(schema=schema)
-    ends = _intervals(grouped["difference"].to_list(), method, None)
-    keys = grouped.select("point", "variant", "metric", pl.lit(variants[0]).alias("baseline"))
-    return _placed(keys, ends, table, axes, "difference", ["baseline", "variant", "metric"])
-
+)
 
 _Ends = tuple[float, float | None, float | None, int, str]
 
@@ -101,22 +129,3 @@ def _intervals(
                 end = by(method, values[place])
                 found[place] = (end.value, end.low, end.high, n, told)
     return [ends for ends in found if ends is not None]
-
-
-def _placed(
-    keys: pl.DataFrame, ends: Sequence[_Ends], table: pl.DataFrame, axes: list[str], value: str, named: list[str]
-) -> pl.DataFrame:
-    """Set intervals beside their keys and the axes of their points, in the order of points, variants and metrics."""
-    schema: dict[str, type[pl.DataType]] = {
-        value: pl.Float64,
-        "low": pl.Float64,
-        "high": pl.Float64,
-        "replications": pl.Int64,
-        "method": pl.String,
-    }
-    beside = pl.DataFrame(ends, schema, orient="row")
-    points = table.select("point", *axes).unique("point", keep="first", maintain_order=True)
-    joined = pl.concat([keys, beside], how="horizontal").join(points, on="point", maintain_order="left")
-    order = {name: place for place, name in enumerate(table["variant"].unique(maintain_order=True))}
-    rank = pl.col("variant").replace_strict(order, return_dtype=pl.Int64)
-    return joined.sort("point", rank, maintain_order=True).select("point", *axes, *named, *schema)

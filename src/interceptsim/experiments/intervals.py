@@ -63,14 +63,16 @@ def replications_for(values: Sequence[float], half_width: float) -> int:
     """Return the least number of replications, in all, whose 95 % t interval would reach half_width to either side.
 
     It takes the spread of the two or more values that are there for that of those to come, and cannot know better;
-    ask again when more are there. Raise ConfigurationError where half_width is not above 0.
+    ask again when more are there. Whatever is a million or more is told as a million.
+
+    Raise ConfigurationError where half_width is not above 0.
     """
     if not half_width > 0:
         raise ConfigurationError("half-width", "wanted a number above 0", given=half_width)
     spread = float(np.std(values, ddof=1))
     low, high = 1, 2  # more than low are needed; high doubles until it is enough
     while high < _MOST and not _is_enough(high, spread, half_width):
-        low, high = high, high * 2
+        low, high = high, min(high * 2, _MOST)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if _is_enough(middle, spread, half_width) else (middle, high)

@@ -64,9 +64,7 @@ class Sweep:
         """The rows of all runs that are there: the table's columns, and those of `ROWS`."""
         names = self.table["run"].drop_nulls().unique(maintain_order=True)
         rows = self.store.read("runs", names, ROWS).drop("seed")
-        keys = self.table.lazy().drop("error").with_row_index("_row")
-        joined = keys.join(rows, on="run", how="inner", maintain_order="left_right")
-        return joined.drop("_row")
+        return self.table.lazy().drop("error").join(rows, on="run", how="inner", maintain_order="left_right")
 
     @property
     def failed(self) -> pl.DataFrame:
