@@ -117,3 +117,55 @@ def test_a_sweep_that_is_stopped_says_so(monkeypatch):
     result = call("sweep", "delays.toml", "--workers", 1)
     assert (result.exit_code, result.stdout) == (130, "")
     assert "stopped; nothing unfinished was kept" in result.stderr
+
+
+# Sensitivity
+
+SENSITIVE = """
+title = "What matters"
+scenario = "minimal"
+scale = "1:10000"
+days = 3
+replications = 2
+metrics = ["voice.delivered"]
+[variants."no list"]
+"policies.reject-listed-numbers.enabled" = false
+[design]
+points = 4
+[design.axes]
+"police.voice_complaint_ratio" = { low = 0.01, high = 0.2 }
+"policies.score-text.threshold" = { low = 0.5, high = 0.9 }
+"""
+
+
+@pytest.mark.parametrize("method", ["morris", "sobol"])
+def test_sensitivity_prints_what_matters_what_has_no_effect_and_where_rankings_change(here, method):
+    (here / "what.toml").write_text(SENSITIVE, encoding="utf-8")
+    printed = answer("sensitivity", "what.toml", "--workers", 2, "--method", method)
+    assert printed.startswith("What matters\n")
+    assert {"morris": "Morris' screening", "sobol": "Sobol's indices"}[method] in printed
+    titles = [line.strip() for line in printed.splitlines() if ": voice.delivered" in line]
+    assert titles == ["minimal: voice.delivered", "no list minus minimal: voice.delivered"]
+    assert printed.count(" voice_complaint_ratio ") == 3
+    assert printed.count(" no effect: threshold") == 2
+    assert "Steps at which the order of the variants changes" in printed
+    found = json.loads(answer("sensitivity", "what.toml", "--method", method, "--json"))
+    assert found["method"] == method
+    assert len(found["indices"]) == 3 * 2
+    assert len(found["rankings"]) == 2
+
+
+def test_sensitivity_says_what_it_would_take(here):
+    (here / "what.toml").write_text(SENSITIVE, encoding="utf-8")
+    printed = " ".join(answer("sensitivity", "what.toml", "--dry-run").split())
+    assert "what: 12 points x 2 variants x 2 replications" in printed
+    assert [path.name for path in here.glob("*") if path.is_dir()] == []
+
+
+def test_a_mistake_in_a_sensitivity_study_is_told_in_one_line(here):
+    (here / "what.toml").write_text(SENSITIVE.replace("points = 4", "points = 6"), encoding="utf-8")
+    assert "design.points: got 6; Sobol's method wants a power of two" in refused(
+        "sensitivity", "what.toml", "--method", "sobol"
+    )
+    (here / "what.toml").write_text(SENSITIVE + '[sensitivity]\nmethod = "moris"\n', encoding="utf-8")
+    assert "what.toml: sensitivity.method: got 'moris'" in refused("sensitivity", "what.toml")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ResultsError,
     )
     from interceptsim.experiments.compare import Comparison, compare
+    from interceptsim.experiments.sensitivity import Sensitivities, sensitivity
     from interceptsim.experiments.study import Study, load_study
     from interceptsim.experiments.sweep import Sweep, open_sweep, sweep
     from interceptsim.filtering.plan import FilterCore, compile_filter
@@ -44,6 +45,7 @@ _HOMES = {
     "ResultsError": "errors",
     "RunResult": "results",
     "Scenario": "scenario",
+    "Sensitivities": "experiments.sensitivity",
     "Study": "experiments.study",
     "Sweep": "experiments.sweep",
     "Truth": "attempts",
@@ -57,6 +59,7 @@ _HOMES = {
     "open_sweep": "experiments.sweep",
     "parameters": "ledger",
     "run": "simulation",
+    "sensitivity": "experiments.sensitivity",
     "sweep": "experiments.sweep",
 }
 
@@ -72,6 +75,7 @@ __all__ = [
     "ResultsError",
     "RunResult",
     "Scenario",
+    "Sensitivities",
     "Study",
     "Sweep",
     "Truth",
@@ -85,6 +89,7 @@ __all__ = [
     "open_sweep",
     "parameters",
     "run",
+    "sensitivity",
     "sweep",
 ]
 

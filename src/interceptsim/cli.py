@@ -256,31 +256,43 @@ def _study(file: str, settings: tuple[str, ...], options: dict[str, Any]) -> Stu
     return load_study(file, set=dict(parse_setting(text) for text in settings), **own)
 
 
-@main.command()
-@_options_of_studies
-@click.option("--dry-run", is_flag=True, help="Say what it would take, and make nothing.")
-@click.option("--so-far", is_flag=True, help="Print what there is so far, and make nothing.")
-def sweep(
-    file: str, settings: tuple[str, ...], dry_run: bool, so_far: bool, as_json: bool, store: str | None, **options: Any
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what it would take, and make nothing.")
+
+
+def _foreseen(
+    study: Study, store: str | None, workers: int | None, as_json: bool, points: list[dict[str, Any]] | None = None
 ) -> None:
-    """Make the runs of FILE, a study's TOML file or shipped name, that are not there yet; print its table."""
+    """Print what the runs of a study would take."""
     from dataclasses import asdict
 
     from interceptsim.compiled import cores
     from interceptsim.experiments.foresee import foresee
     from interceptsim.experiments.store import Store
+    from interceptsim.printing_studies import print_foreseen
+
+    workers = workers or cores()
+    foreseen = foresee(study, Store(store), workers, points)
+    if as_json:
+        click.echo(json.dumps(asdict(foreseen)))
+    else:
+        print_foreseen(study, foreseen, workers)
+
+
+@main.command()
+@_options_of_studies
+@_DRY_RUN
+@click.option("--so-far", is_flag=True, help="Print what there is so far, and make nothing.")
+def sweep(
+    file: str, settings: tuple[str, ...], dry_run: bool, so_far: bool, as_json: bool, store: str | None, **options: Any
+) -> None:
+    """Make the runs of FILE, a study's TOML file or shipped name, that are not there yet; print its table."""
     from interceptsim.experiments.sweep import sweep as make
     from interceptsim.experiments.sweep import sweep_so_far
-    from interceptsim.printing_studies import print_foreseen, print_sweep, run_bar
+    from interceptsim.printing_studies import print_sweep, run_bar
 
     study = _study(file, settings, options)
     if dry_run:
-        workers = options["workers"] or cores()
-        foreseen = foresee(study, Store(store), workers)
-        if as_json:
-            click.echo(json.dumps(asdict(foreseen)))
-        else:
-            print_foreseen(study, foreseen, workers)
+        _foreseen(study, store, options["workers"], as_json)
         return
     if so_far:
         found = sweep_so_far(study, store)
@@ -291,6 +303,36 @@ def sweep(
         click.echo(json.dumps(found.as_json(), default=str))
     else:
         print_sweep(found)
+
+
+@main.command()
+@_options_of_studies
+@click.option("--method", type=click.Choice(["morris", "sobol"]), help="In place of the file's.")
+@_DRY_RUN
+def sensitivity(
+    file: str,
+    settings: tuple[str, ...],
+    method: str | None,
+    dry_run: bool,
+    as_json: bool,
+    store: str | None,
+    **options: Any,
+) -> None:
+    """Tell which axes of FILE, a study's TOML file or shipped name, its metrics hang on."""
+    from interceptsim.experiments.sensitivity import sensitivity as find
+    from interceptsim.experiments.sensitivity import with_method
+    from interceptsim.printing_studies import print_sensitivities, run_bar
+
+    study, steps = with_method(_study(file, settings, options), method)
+    if dry_run:
+        _foreseen(study, store, options["workers"], as_json, study.design.at(steps.fractions))
+        return
+    with run_bar(study.name, shown=sys.stderr.isatty()) as progress:
+        found = find(study, store=store, progress=progress, **options)
+    if as_json:
+        click.echo(json.dumps(found.as_json(), default=str))
+    else:
+        print_sensitivities(found)
 
 
 @main.command()

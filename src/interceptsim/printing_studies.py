@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from interceptsim.experiments.foresee import Foreseen
+from interceptsim.experiments.sensitivity import Sensitivities
 from interceptsim.experiments.study import Study
 from interceptsim.experiments.sweep import Sweep
 from interceptsim.printing import plain_console, plain_table, readable
 
-__all__ = ["print_foreseen", "print_sweep", "run_bar", "short_names", "with_interval"]
+__all__ = ["print_foreseen", "print_sensitivities", "print_sweep", "run_bar", "short_names", "with_interval"]
 
 _MOST_ROWS = 60
 _MOST_ERRORS = 5
@@ -122,6 +124,55 @@ def _print_points(console: Console, title: str, found: Sweep, frame: pl.DataFram
     console.print(table)
     if len(rows) > _MOST_ROWS:
         console.print(f"and {len(rows) - _MOST_ROWS} more points in the table")
+
+
+def print_sensitivities(found: Sensitivities) -> None:
+    """Print, for each outcome, which axes it hangs on, and at which axes the order of variants changes."""
+    console = plain_console()
+    about = found.sweep.about
+    console.print(about["title"], style="bold")
+    morris = found.method == "morris"
+    told = (
+        "Morris' screening: the mean size of a step's effect over the whole axis, intervals by Student's t over paths"
+        if morris
+        else "Sobol's indices: shares of the outcome's variance, intervals by bootstrap over samples"
+    )
+    console.print(f"scale 1:{about['scale']}, {about['replications']} replications of each place\n{told}.")
+    console.print("Noise is what an axis that did nothing would come out as; what lies within it is marked '?'.\n")
+    axes = found.indices["axis"].unique(maintain_order=True).to_list()
+    names = dict(zip(axes, short_names(axes), strict=True))
+    columns = ("importance", "effect", "noise") if morris else ("first", "total", "noise")
+    main = "importance" if morris else "total"
+    variants = about["variants"][1:]  # their differences from the baseline are shown, not they themselves
+    shown_of = found.indices.filter(~pl.col("outcome").is_in(variants))
+    for (outcome, metric), rows in shown_of.group_by("outcome", "metric", maintain_order=True):
+        table = plain_table(f"{outcome}: {metric}", ("axis",), columns, "")
+        still = [names[row["axis"]] for row in rows.iter_rows(named=True) if not row[main]]
+        for row in rows.filter(pl.col(main) != 0).iter_rows(named=True):
+            low = row["low" if morris else "total_low"]
+            doubtful = row["noise"] is not None and low <= row["noise"] and row[main] > 0
+            shown = [_index(row, column) for column in columns]
+            table.add_row(names[row["axis"]], *shown, "?" if doubtful else "")
+        console.print(table)
+        if still:
+            console.print(f" no effect: {', '.join(still)}\n")
+    if found.rankings.height:
+        table = plain_table("Steps at which the order of the variants changes", ("metric", "axis"), ("steps", "share"))
+        for row in found.rankings.iter_rows(named=True):
+            share = with_interval(row["share"], row["low"], row["high"])
+            table.add_row(row["metric"], names[row["axis"]], f"{row['changes']} of {row['steps']}", share)
+        console.print(table)
+    console.print(f"{found.sweep.wanted} runs; table {found.sweep.file}")
+
+
+def _index(row: dict[str, Any], column: str) -> str:
+    """Write one number of a row of indices, with its interval where it has one."""
+    ends = {"importance": ("low", "high"), "first": ("first_low", "first_high"), "total": ("total_low", "total_high")}
+    value = row[column]
+    if value is None:
+        return ""
+    low, high = (row[end] for end in ends[column]) if column in ends else (None, None)
+    return with_interval(value, low, high, signed=column == "effect")
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

@@ -204,7 +204,8 @@ def compare(
     seeds: list[int] = []
     runs: list[_Run] = []
     n = max(2, replications) if until else replications
-    with contextlib.nullcontext() if executor is workers is None else open_pool(executor, workers) as pool:
+    here = executor is None and workers is None
+    with contextlib.nullcontext() if here else open_pool(executor, workers) as pool:
         while True:
             further = [(k, replication_seed(seed, k)) for k in range(len(seeds), n)]
             seeds += [own for _, own in further]

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from interceptsim.experiments.extras import extra
+from interceptsim.tables import validated
 from interceptsim.units import MINUTE_US, SECOND_US, format_duration, parse_duration, parse_volume
 
 __all__ = ["Axis", "Bundles", "Design", "Levels", "Point", "Range"]
@@ -184,10 +185,13 @@ class Design(_Part):
 
     @classmethod
     def of(cls, given: Mapping[str, Any] | Design) -> Design:
-        """Return the design in a table [design], or the grid over axes by their names."""
+        """Return the design in a table [design], or the grid over axes by their names.
+
+        Raise ConfigurationError for what is neither.
+        """
         if isinstance(given, Design):
             return given
-        return cls.model_validate(dict(given) if "axes" in given else {"axes": dict(given)})
+        return validated(cls, dict(given) if "axes" in given else {"axes": dict(given)}, "design")
 
     def chosen(self) -> list[Point]:
         """Return the points of the design, in order.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from interceptsim.experiments.design import Point
 from interceptsim.experiments.fits import fit_name, kept_fits
 from interceptsim.experiments.runs import PlannedRun, found_by
 from interceptsim.experiments.store import Store
@@ -36,12 +38,12 @@ class Foreseen:
     disk_bytes: int
 
 
-def foresee(study: Study, store: Store, workers: int) -> Foreseen:
-    """Return what a sweep would take with so many workers; nothing is written.
+def foresee(study: Study, store: Store, workers: int, points: Sequence[Point] | None = None) -> Foreseen:
+    """Return what the runs at points, by default those of the design, would take with so many workers; write nothing.
 
     Raise ConfigurationError as the sweep itself would.
     """
-    points = study.design.chosen()
+    points = study.design.chosen() if points is None else points
     asked = {fit_name(study, *one): one for point in points if (one := study.to_fit(point)) is not None}
     to_fit = asked.keys() - store.names("fits")
     planned = planned_runs(study, study.cells(points, {} if to_fit else kept_fits(study, points, store)))
