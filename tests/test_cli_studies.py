@@ -1,6 +1,7 @@
 """The command line of studies: what it prints and keeps, and that each mistake is told in a line and leaves nothing."""
 
 import json
+import re
 
 import pytest
 from test_cli import answer, call, in_a_process, refused
@@ -169,3 +170,110 @@ def test_a_mistake_in_a_sensitivity_study_is_told_in_one_line(here):
     )
     (here / "what.toml").write_text(SENSITIVE + '[sensitivity]\nmethod = "moris"\n', encoding="utf-8")
     assert "what.toml: sensitivity.method: got 'moris'" in refused("sensitivity", "what.toml")
+
+
+# Optimise
+
+
+def test_a_search_prints_its_front(here):
+    aims = """
+[optimise]
+batch = 4
+objectives = [{ metric = "voice.delivered" }, { name = "cost", weights = { "police.voice_complaint_ratio" = 1.0 } }]
+"""
+    (here / "best.toml").write_text(SENSITIVE.replace("points = 4", "points = 8") + aims, encoding="utf-8")
+    printed = answer("optimise", "best.toml", "--workers", 2)
+    assert "wanted: least voice.delivered, least cost" in printed
+    assert "The front, and what noise may hide of it" in printed
+    assert re.search(r"\n[4-8] different points: \d", printed)
+    found = json.loads(answer("optimise", "best.toml", "--workers", 1, "--json"))
+    assert 4 <= len(found["points"]) <= 8
+    (here / "none.toml").write_text(SENSITIVE, encoding="utf-8")
+    assert "optimise: objectives: field required" in refused("optimise", "none.toml")
+
+
+# Calibration
+
+CALIBRATED = """
+extends = "minimal"
+name = "mine"
+[[calibration]]
+id = "voice"
+figure = "calls_intercepted_2025"
+channel = "voice"
+interception_ratio = 0.25
+volume = "traffic.voice.latent"
+strength = "policies.reject-listed-numbers.adoption_ratio"
+low = 0.0
+high = 1.0
+"""
+TARGETS = """id,quantity,value,period
+calls,voice.intercepted,2e8,2025-06-02/2025-06-15
+messages,sms.intercepted,3e8,2025-06-02/2025-06-15
+"""
+QUICK = ["--scale", "1:2000", "--seeds", 2]
+
+
+@pytest.fixture
+def mine(here):
+    (here / "mine.toml").write_text(CALIBRATED, encoding="utf-8")
+    (here / "targets.csv").write_text(TARGETS, encoding="utf-8")
+    return here
+
+
+def test_calibration_to_a_file_of_targets_tells_what_is_fitted_and_what_predicted(mine):
+    printed = answer("calibrate", "mine.toml", *QUICK, "--targets", "targets.csv", "--out", "fitted.toml")
+    assert re.search(r"^calls: ratio 0\.2\d+ \(assumed 0.25\) with policies\.", printed)
+    rows = {
+        line.split()[0]: line.split()[-1] for line in printed.splitlines() if line.startswith((" calls", " messages"))
+    }
+    assert rows == {"calls": "fitted", "messages": "predicted"}
+    assert "written to fitted.toml" in printed
+    assert 'figure = "calls"' in (mine / "fitted.toml").read_text("utf-8")
+    found = json.loads(answer("calibrate", "mine.toml", *QUICK, "--targets", "targets.csv", "--json"))
+    assert [row["role"] for row in found["targets"]] == ["fitted", "predicted"]
+    assert found["fitted"][0]["figure"] == "calls"
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_prediction_is_told_as_one():
+    options = ["calibrate", "mine.toml", *QUICK, "--targets", "targets.csv", "--predict", "calls"]
+    printed = answer(*options)
+    assert printed.startswith("A prediction: mine over 2025-06-02 to 2025-06-15, its volumes alone changed, all times ")
+    assert "sets the volume" in printed
+    assert "predicted" in printed
+    assert json.loads(answer(*options, "--json"))["factor"] > 0
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_profile_says_what_cannot_be_told_apart_and_the_band_that_leaves():
+    options = ["calibrate", "mine.toml", *QUICK, "--profile", "0.15,0.99", "--workers", 2]
+    printed = " ".join(answer(*options).split())
+    assert "fitted under each interception ratio" in printed
+    assert "out of reach" in printed
+    assert (
+        "is met under every ratio tried from 0.15 to 0.25: it cannot tell calibration.voice.interception_ratio"
+        in printed
+    )
+    assert "The band this leaves" in printed
+    found = json.loads(answer(*options, "--json"))
+    assert len(found["fits"]) == 3
+    assert {row["metric"] for row in found["band"]} >= {"voice.delivered", "sms.delivered"}
+
+
+IN_CALIBRATION = {
+    ("--targets", "none.csv"): ["none.csv: cannot be read"],
+    ("--predict", "calls"): ["--predict needs --targets FILE"],
+    ("--predict", "cals", "--targets", "targets.csv"): ["predict: no target 'cals'; did you mean 'calls'"],
+    ("--profile", "half"): ["--profile: 'half': wanted ratios"],
+    ("--profile", "1.5"): ["profile: got 1.5"],
+    ("--profile", "0.5", "--predict", "calls", "--targets", "targets.csv"): ["give one of them"],
+}
+
+
+@pytest.mark.parametrize("options", IN_CALIBRATION, ids=" ".join)
+@pytest.mark.usefixtures("mine")
+def test_a_mistake_in_calibration_is_told_in_one_line(options):
+    line = refused("calibrate", "mine.toml", *QUICK, *options)
+    for text in IN_CALIBRATION[options]:
+        assert text in line

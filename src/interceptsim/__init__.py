@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interceptsim.attempts import AttemptBatch, Decisions, Truth
-    from interceptsim.calibration import calibrate
+    from interceptsim.calibration import calibrate, predict, residuals
     from interceptsim.errors import (
         ColumnError,
         ConfigurationError,
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         ResultsError,
     )
     from interceptsim.experiments.compare import Comparison, compare
+    from interceptsim.experiments.optimise import Optimum, optimise
+    from interceptsim.experiments.profile import Profile, profile
     from interceptsim.experiments.sensitivity import Sensitivities, sensitivity
     from interceptsim.experiments.study import Study, load_study
     from interceptsim.experiments.sweep import Sweep, open_sweep, sweep
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from interceptsim.scenario import Scenario
     from interceptsim.scenario_files import load
     from interceptsim.simulation import run
+    from interceptsim.targets import read_targets
 
 _HOMES = {
     "AttemptBatch": "attempts",
@@ -42,6 +45,8 @@ _HOMES = {
     "FilterCore": "filtering.plan",
     "InterceptSimError": "errors",
     "LookaheadError": "errors",
+    "Optimum": "experiments.optimise",
+    "Profile": "experiments.profile",
     "ResultsError": "errors",
     "RunResult": "results",
     "Scenario": "scenario",
@@ -57,7 +62,12 @@ _HOMES = {
     "load_study": "experiments.study",
     "open_run": "results",
     "open_sweep": "experiments.sweep",
+    "optimise": "experiments.optimise",
     "parameters": "ledger",
+    "predict": "calibration",
+    "profile": "experiments.profile",
+    "read_targets": "targets",
+    "residuals": "calibration",
     "run": "simulation",
     "sensitivity": "experiments.sensitivity",
     "sweep": "experiments.sweep",
@@ -72,6 +82,8 @@ __all__ = [
     "FilterCore",
     "InterceptSimError",
     "LookaheadError",
+    "Optimum",
+    "Profile",
     "ResultsError",
     "RunResult",
     "Scenario",
@@ -87,7 +99,12 @@ __all__ = [
     "load_study",
     "open_run",
     "open_sweep",
+    "optimise",
     "parameters",
+    "predict",
+    "profile",
+    "read_targets",
+    "residuals",
     "run",
     "sensitivity",
     "sweep",

@@ -114,6 +114,9 @@ def _imported(scenario: Scenario) -> Scenario:
 
 
 _SETTINGS = click.option("--set", "settings", metavar="PATH=VALUE", multiple=True, help="Change one value; repeatable.")
+_EXECUTOR = click.option("--executor", metavar="local|dask://HOST:PORT", help="Where runs are made; local by default.")
+_WORKERS = click.option("--workers", type=int, help="Local processes; by default one a core.")
+_STORE = click.option("--store", metavar="DIR", help="Where finished runs are kept; runs/store by default.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
 
@@ -233,9 +236,9 @@ def _options_of_studies(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that studies are carried out by."""
     options = (
         click.argument("file"),
-        click.option("--executor", metavar="local|dask://HOST:PORT", help="Where runs are made; local by default."),
-        click.option("--workers", type=int, help="Local processes; by default one a core."),
-        click.option("--store", metavar="DIR", help="Where finished runs are kept; runs/store by default."),
+        _EXECUTOR,
+        _WORKERS,
+        _STORE,
         click.option("--scale", callback=_scale, help="One in N lines and people, in place of the file's."),
         click.option("--days", type=int, help="Count only so many days, in place of the file's."),
         click.option("--replications", type=int, help="Runs of each point, in place of the file's."),
@@ -259,80 +262,35 @@ def _study(file: str, settings: tuple[str, ...], options: dict[str, Any]) -> Stu
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what it would take, and make nothing.")
 
 
-def _foreseen(
-    study: Study, store: str | None, workers: int | None, as_json: bool, points: list[dict[str, Any]] | None = None
-) -> None:
-    """Print what the runs of a study would take."""
-    from dataclasses import asdict
-
-    from interceptsim.compiled import cores
-    from interceptsim.experiments.foresee import foresee
-    from interceptsim.experiments.store import Store
-    from interceptsim.printing_studies import print_foreseen
-
-    workers = workers or cores()
-    foreseen = foresee(study, Store(store), workers, points)
-    if as_json:
-        click.echo(json.dumps(asdict(foreseen)))
-    else:
-        print_foreseen(study, foreseen, workers)
-
-
 @main.command()
 @_options_of_studies
 @_DRY_RUN
 @click.option("--so-far", is_flag=True, help="Print what there is so far, and make nothing.")
-def sweep(
-    file: str, settings: tuple[str, ...], dry_run: bool, so_far: bool, as_json: bool, store: str | None, **options: Any
-) -> None:
+def sweep(file: str, settings: tuple[str, ...], **options: Any) -> None:
     """Make the runs of FILE, a study's TOML file or shipped name, that are not there yet; print its table."""
-    from interceptsim.experiments.sweep import sweep as make
-    from interceptsim.experiments.sweep import sweep_so_far
-    from interceptsim.printing_studies import print_sweep, run_bar
+    from interceptsim.cli_studies import show_sweep
 
-    study = _study(file, settings, options)
-    if dry_run:
-        _foreseen(study, store, options["workers"], as_json)
-        return
-    if so_far:
-        found = sweep_so_far(study, store)
-    else:
-        with run_bar(study.name, shown=sys.stderr.isatty()) as progress:
-            found = make(study, store=store, progress=progress, **options)
-    if as_json:
-        click.echo(json.dumps(found.as_json(), default=str))
-    else:
-        print_sweep(found)
+    show_sweep(_study(file, settings, options), **options)
 
 
 @main.command()
 @_options_of_studies
 @click.option("--method", type=click.Choice(["morris", "sobol"]), help="In place of the file's.")
 @_DRY_RUN
-def sensitivity(
-    file: str,
-    settings: tuple[str, ...],
-    method: str | None,
-    dry_run: bool,
-    as_json: bool,
-    store: str | None,
-    **options: Any,
-) -> None:
+def sensitivity(file: str, settings: tuple[str, ...], **options: Any) -> None:
     """Tell which axes of FILE, a study's TOML file or shipped name, its metrics hang on."""
-    from interceptsim.experiments.sensitivity import sensitivity as find
-    from interceptsim.experiments.sensitivity import with_method
-    from interceptsim.printing_studies import print_sensitivities, run_bar
+    from interceptsim.cli_studies import show_sensitivities
 
-    study, steps = with_method(_study(file, settings, options), method)
-    if dry_run:
-        _foreseen(study, store, options["workers"], as_json, study.design.at(steps.fractions))
-        return
-    with run_bar(study.name, shown=sys.stderr.isatty()) as progress:
-        found = find(study, store=store, progress=progress, **options)
-    if as_json:
-        click.echo(json.dumps(found.as_json(), default=str))
-    else:
-        print_sensitivities(found)
+    show_sensitivities(_study(file, settings, options), **options)
+
+
+@main.command()
+@_options_of_studies
+def optimise(file: str, settings: tuple[str, ...], **options: Any) -> None:
+    """Search the axes of FILE, a study's TOML file or shipped name, for the points that are best by its objectives."""
+    from interceptsim.cli_studies import show_optimum
+
+    show_optimum(_study(file, settings, options), **options)
 
 
 @main.command()
@@ -389,30 +347,45 @@ def figures(as_json: bool) -> None:
 
 @main.command()
 @click.argument("scenario")
+@click.option("--targets", "file", metavar="FILE", help="Fit to, or predict, what this file holds: TOML or CSV.")
+@click.option("--predict", "by", metavar="ID", help="Predict the targets by changing volumes alone, to meet this one.")
+@click.option("--profile", "ratios", metavar="RATIO,...", help="Fit under each of these interception ratios.")
 @click.option("--scale", default="1:100", show_default=True, callback=_scale, help="Scale of the runs it makes.")
 @click.option("--seeds", default=4, show_default=True, type=click.IntRange(1, 100), help="Runs for each trial.")
 @click.option("--threads", type=int, help="Threads; by default one a core.")
+@_EXECUTOR
+@_WORKERS
+@_STORE
 @_SETTINGS
 @click.option("--out", metavar="FILE", help="Write the scenario with its fitted values here.")
+@_JSON
 def calibrate(
-    scenario: str, scale: int, seeds: int, threads: int | None, settings: tuple[str, ...], out: str | None
+    scenario: str,
+    file: str | None,
+    by: str | None,
+    ratios: str | None,
+    settings: tuple[str, ...],
+    out: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
-    """Solve SCENARIO's latent volumes and strengths for the reported figures."""
-    from interceptsim.calibration import calibrate as solve
-    from interceptsim.calibration import write_fitted
+    """Solve SCENARIO's latent volumes and strengths for reported figures; or ask what those cannot tell."""
+    from interceptsim.cli_studies import show_fit, show_prediction, show_profile
+    from interceptsim.targets import read_targets
 
-    def say(text: str) -> None:
-        click.echo(text, err=True)
-
-    _, found = solve(_load(scenario, settings), scale=scale, seeds=seeds, threads=threads, progress=say)
-    for result in found:
-        click.echo(
-            f"{result.figure}: ratio {result.reached_ratio:.4f} (assumed {result.interception_ratio:g}) with "
-            f"{result.strength_path} = {result.strength:g}, {result.volume_path} = {result.volume}"
-        )
-    if out is not None:
-        write_fitted(scenario, found, Path(out))
-        click.echo(f"written to {out}")
+    if sum(one is not None for one in (by, ratios, out)) > 1:
+        raise click.UsageError("--predict, --profile and --out each ask for something else; give one of them")
+    if by is not None and file is None:
+        raise click.UsageError("--predict needs --targets FILE")
+    elsewhere = {name: options.pop(name) for name in ("executor", "workers", "store")}
+    loaded = _load(scenario, settings)
+    targets = None if file is None else read_targets(Path(file))
+    if ratios is not None:
+        show_profile(loaded, ratios, options["scale"], options["seeds"], as_json=as_json, **elsewhere)
+    elif by is not None and targets is not None:
+        show_prediction(loaded, targets, by, as_json=as_json, **options)
+    else:
+        show_fit(loaded, targets, scenario, out, as_json=as_json, **options)
 
 
 @main.command()

@@ -10,14 +10,27 @@ from typing import Any
 import polars as pl
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from interceptsim.experiments.foresee import Foreseen
+from interceptsim.experiments.optimise import Optimum
+from interceptsim.experiments.profile import Profile
 from interceptsim.experiments.sensitivity import Sensitivities
 from interceptsim.experiments.study import Study
 from interceptsim.experiments.sweep import Sweep
 from interceptsim.printing import plain_console, plain_table, readable
 
-__all__ = ["print_foreseen", "print_sensitivities", "print_sweep", "run_bar", "short_names", "with_interval"]
+__all__ = [
+    "print_foreseen",
+    "print_optimum",
+    "print_profile",
+    "print_residuals",
+    "print_sensitivities",
+    "print_sweep",
+    "run_bar",
+    "short_names",
+    "with_interval",
+]
 
 _MOST_ROWS = 60
 _MOST_ERRORS = 5
@@ -114,14 +127,8 @@ def _print_points(console: Console, title: str, found: Sweep, frame: pl.DataFram
         shown = rows.setdefault(row["point"], {axis: str(row[axis]) for axis in axes})
         shown[row["metric"]] = with_interval(row[value], row["low"], row["high"], signed=value == "difference")
     held = [metric for metric in metrics if any(metric in row for row in rows.values())]
-    table = plain_table(title, tuple(names), tuple(held))
     cells = [[row.get(name, "") for name in (*axes, *held)] for row in list(rows.values())[:_MOST_ROWS]]
-    for column, shown_in in zip(table.columns, zip(*cells, strict=True), strict=False):
-        column.no_wrap, column.overflow = False, "fold"  # long names may be broken, values may not
-        column.min_width = max(map(len, shown_in))
-    for cell in cells:
-        table.add_row(*cell)
-    console.print(table)
+    console.print(_filled(plain_table(title, tuple(names), tuple(held)), cells))
     if len(rows) > _MOST_ROWS:
         console.print(f"and {len(rows) - _MOST_ROWS} more points in the table")
 
@@ -175,6 +182,86 @@ def _index(row: dict[str, Any], column: str) -> str:
     return with_interval(value, low, high, signed=column == "effect")
 
 
+def print_optimum(found: Optimum) -> None:
+    """Print the points that a search found best, and how many others there are of each status."""
+    console = plain_console()
+    about = found.sweep.about
+    console.print(about["title"], style="bold")
+    goals = ", ".join(f"{one.goal} {one.title}" for one in found.objectives)
+    console.print(
+        f"scale 1:{about['scale']}, {about['replications']} replications of each point, intervals 95 % by Student's t\n"
+        f"wanted: {goals}\n"
+    )
+    axes, outcomes = found.sweep.axes, [one.title for one in (*found.objectives, *found.constraints)]
+    outcomes = [name for name in outcomes if name not in axes]
+    cells = []
+    for row in found.points.filter(pl.col("status").is_in(["front", "within noise"])).iter_rows(named=True):
+        shown = [with_interval(row[name], row[f"{name} low"], row[f"{name} high"]) for name in outcomes]
+        places = [f"{row[axis]:.4g}" if isinstance(row[axis], float) else str(row[axis]) for axis in axes]
+        cells.append([*places, *shown, row["status"].replace(" ", _UNBROKEN)])
+    table = plain_table("The front, and what noise may hide of it", tuple(short_names(axes)), tuple(outcomes), "")
+    console.print(_filled(table, cells))
+    counts = found.points["status"].value_counts(sort=True)
+    console.print(
+        f"{found.points.height} different points: {', '.join(f'{n} {status}' for status, n in counts.iter_rows())}"
+    )
+    console.print(f"table {found.sweep.file}")
+
+
+def print_residuals(found: pl.DataFrame) -> None:
+    """Print targets beside what is simulated of them."""
+    console = plain_console()
+    table = plain_table("Reported and simulated", ("target",), ("reported", "simulated", "ratio"), "role")
+    for row in found.iter_rows(named=True):
+        simulated = with_interval(row["simulated"], row["low"], row["high"])
+        shown = (readable(row["reported"]), simulated, f"{row['ratio']:.4f}")
+        table.add_row(row["id"], *shown, row["role"])
+    console.print(table)
+    if found["prorated"].any():
+        console.print("Reported values are prorated to the days that are simulated.")
+
+
+def print_profile(found: Profile) -> None:
+    """Print what was fitted under each ratio, what cannot be told apart, and the band this leaves."""
+    console = plain_console()
+    console.print(found.scenario.title, style="bold")
+    columns = ("ratio", "strength", "volume", "simulated/reported")
+    for (figure,), rows in found.fits.group_by("figure", maintain_order=True):
+        table = plain_table(f"{figure}, fitted under each interception ratio", (), columns, "")
+        for row in rows.iter_rows(named=True):
+            if row["error"] is not None:
+                table.add_row(f"{row['interception_ratio']:g}", "", "", "", "out of reach")
+                continue
+            share = with_interval(row["ratio"], row["low"], row["high"])
+            numbers = (f"{row['interception_ratio']:g}", f"{row['strength']:.4g}", row["volume"], share)
+            table.add_row(*numbers, "met" if row["met"] else "not met")
+        console.print(table)
+    for row in found.not_told_apart():
+        console.print(
+            f"{row['figure']} is met under every ratio tried from {row['low']:g} to {row['high']:g}: it cannot tell "
+            f"{', '.join(row['paths'])} apart."
+        )
+    console.print()
+    table = plain_table("The band this leaves", ("",), ("as assumed", "from", "to"))
+    for metric, value, low, high in found.band.iter_rows():
+        if value:
+            ends = (value, low, high)
+            ratio = metric.endswith(" ratio")
+            table.add_row(metric, *(f"{end:.4f}" if ratio else readable(end, value) for end in ends))
+    console.print(table)
+    console.print("Each end holds the 95 % interval of the ratio that gives it.")
+
+
+def _filled(table: Table, rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table with rows, whose long headings are broken so that values need not be."""
+    for column, values in zip(table.columns, zip(*rows, strict=True), strict=False):
+        column.no_wrap, column.overflow = False, "fold"
+        column.min_width = max(map(len, values))
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
 def short_names(paths: Sequence[str]) -> list[str]:
     """Return for each path the fewest of its last keys that tell it from the others."""
     short = []
@@ -191,7 +278,7 @@ def short_names(paths: Sequence[str]) -> list[str]:
 def with_interval(value: float, low: float | None, high: float | None, *, signed: bool = False) -> str:
     """Write a value with how far its interval reaches: to either side by the same, or with both its ends."""
     sign = "+" if signed and value > 0 else ""
-    if low is None or high is None:
+    if low is None or high is None or low == high:
         return sign + readable(value)
     of = max(abs(value), abs(low), abs(high))
     unit = readable(of).partition(" ")[2]

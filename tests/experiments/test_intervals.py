@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from interceptsim.errors import ConfigurationError
-from interceptsim.experiments.intervals import by, by_bootstrap, by_t, replications_for
+from interceptsim.experiments.intervals import by, by_bootstrap, replications_for
+from interceptsim.results import by_t
 
 numbers = st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=30)
 

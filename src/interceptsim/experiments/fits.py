@@ -59,9 +59,16 @@ def fits_for(
 
 
 def kept_fits(
-    study: Study, points: Sequence[Point], store: Store, errors: Mapping[str, str] | None = None
+    study: Study,
+    points: Sequence[Point],
+    store: Store,
+    errors: Mapping[str, str] | None = None,
+    missing: str | None = None,
 ) -> dict[int, Mapping[str, Fitted] | str]:
-    """Return what was found for points, or the error, by the point's place; all that has none has to be kept."""
+    """Return what was found for points, or the error, by the point's place.
+
+    What has no error has to be kept, unless what to say where it is `missing` is given.
+    """
     found: dict[int, Mapping[str, Fitted] | str] = {}
     for place, point in enumerate(points):
         asked = study.to_fit(point)
@@ -70,6 +77,9 @@ def kept_fits(
         name = fit_name(study, *asked)
         if errors and name in errors:
             found[place] = errors[name].removeprefix("ConfigurationError: ")
+            continue
+        if missing is not None and not store.has("fits", name):
+            found[place] = missing
             continue
         rows = pl.read_parquet(store.path("fits", name), glob=False).iter_rows()
         found[place] = {

@@ -15,25 +15,14 @@ import numpy as np
 
 from interceptsim.errors import ConfigurationError
 from interceptsim.experiments.extras import extra
-from interceptsim.results import Estimate, t_quantile
+from interceptsim.results import Estimate, by_t, t_quantile
 
-__all__ = ["Method", "by", "by_bootstrap", "by_t", "replications_for"]
+__all__ = ["Method", "by", "by_bootstrap", "replications_for"]
 
 Method = Literal["t", "bootstrap"]
 
 _RESAMPLES = 9999
 _MOST = 1_000_000
-
-
-def by_t(values: Sequence[float]) -> Estimate:
-    """Return the mean of two or more values with its 95 % interval by Student's t.
-
-    Values that are all the same give an interval of no width.
-    """
-    n = len(values)
-    mean = float(np.mean(values))
-    reach = t_quantile(0.975, n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    return Estimate(mean, mean - reach, mean + reach)
 
 
 def by_bootstrap(values: Sequence[float], seed: int = 1) -> Estimate:

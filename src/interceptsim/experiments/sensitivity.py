@@ -28,10 +28,10 @@ from interceptsim.errors import ConfigurationError, ResultsError, nearest_name
 from interceptsim.experiments.design import Design
 from interceptsim.experiments.executors import RunProgress, open_pool
 from interceptsim.experiments.extras import extra
-from interceptsim.experiments.intervals import by_t
 from interceptsim.experiments.store import Store
 from interceptsim.experiments.study import Sensitivity, Study
 from interceptsim.experiments.sweep import Sweep, make_runs, study_of
+from interceptsim.results import by_t
 from interceptsim.scenario import Scenario
 from interceptsim.tables import validated
 

@@ -7,13 +7,15 @@ points concrete: a scenario for each point and variant, or the mistake that stan
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from interceptsim.calibration import is_solved
 from interceptsim.errors import ConfigurationError, nearest_name
 from interceptsim.experiments.design import Design, Point
 from interceptsim.experiments.intervals import Method
@@ -25,7 +27,7 @@ from interceptsim.scenario_files import load, load_within, read_tables
 from interceptsim.tables import told_within, validated
 from interceptsim.units import Count, parse_scale
 
-__all__ = ["Cell", "Fit", "Objective", "Optimise", "Sensitivity", "Study", "load_study"]
+__all__ = ["Cell", "Fit", "Limit", "Objective", "Optimise", "Sensitivity", "Study", "load_study"]
 
 DEFAULT_METRICS = ("voice.interception ratio", "voice.delivered", "sms.interception ratio", "sms.delivered")
 
@@ -56,23 +58,40 @@ class Sensitivity(_Part):
     levels: Annotated[int, Field(ge=4, le=64, multiple_of=2)] = 4
 
 
-class Objective(_Part):
-    """One aim: the least or the greatest of a metric, or of a value of the points themselves.
+class _Outcome(_Part):
+    """A number that comes of a point: a `metric`, an `axis` of numbers, or a sum of such by `weights`, as a cost is."""
 
-    `metric` names a metric, in the scenario as it stands or in a `variant`; `axis` an axis of numbers.
-    """
-
+    name: str = ""
     metric: str | None = None
     axis: str | None = None
-    variant: str | None = None
+    weights: dict[str, float] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(given is not None for given in (self.metric, self.axis, self.weights)) != 1:
+            raise ValueError("wanted one of 'metric', 'axis' and 'weights'")
+        return self
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """The metrics and axes that it is a sum of, with their weights."""
+        return self.weights or {self.metric or self.axis or "": 1.0}
+
+    @property
+    def title(self) -> str:
+        """How tables call it."""
+        return self.name or self.metric or self.axis or "sum"
+
+
+class Objective(_Outcome):
+    """One aim: the least or the greatest of an outcome."""
+
     goal: Literal["least", "greatest"] = "least"
 
 
-class Limit(_Part):
-    """What a metric must not go beyond for a point to be admitted."""
+class Limit(_Outcome):
+    """What an outcome may come to at a point that is admitted."""
 
-    metric: str
-    variant: str | None = None
     at_most: float | None = None
     at_least: float | None = None
 
@@ -84,6 +103,14 @@ class Optimise(_Part):
     constraints: tuple[Limit, ...] = ()
     batch: Annotated[int, Field(ge=2, le=1000)] = 16
     sampler: Literal["nsga2", "tpe"] = "nsga2"
+
+    @model_validator(mode="after")
+    def _one_name_each(self) -> Self:
+        titles = [one.title for one in (*self.objectives, *self.constraints)]
+        twice = [title for title, n in Counter(titles).items() if n > 1]
+        if twice:
+            raise ValueError(f"two outcomes are called {twice[0]!r}; give each its own 'name'")
+        return self
 
 
 class _StudyFile(_Part):
@@ -181,12 +208,14 @@ class Study:
         return scenario.period.days if self.days is None else self.days
 
     def to_fit(self, point: Point) -> tuple[Scenario, tuple[str, ...]] | None:
-        """Return the scenario to calibrate for a point and the ids of the targets to solve; None where none changes."""
+        """Return the scenario to calibrate for a point and the ids of entries to solve; None where all are."""
         changes = self.design.changes(point, self.calibrating)
         if not changes:
             return None
-        ids = dict.fromkeys(path.split(".")[1] for path in changes if path.startswith(_CALIBRATION))
-        return self.scenario.replace(changes), tuple(ids)
+        changed = self.scenario.replace(changes)
+        named = {path.split(".")[1] for path in changes if path.startswith(_CALIBRATION)}
+        ids = [entry.id for entry in changed.calibration if entry.id in named and not is_solved(changed, entry)]
+        return (changed, tuple(ids)) if ids else None
 
     def cells(
         self, points: Sequence[Point], fits: Mapping[int, Mapping[str, Fitted] | str] | None = None
