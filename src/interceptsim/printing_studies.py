@@ -34,6 +34,7 @@ __all__ = [
 
 _MOST_ROWS = 60
 _MOST_ERRORS = 5
+_NO_WIDTH = 1e-9
 _UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
@@ -128,7 +129,7 @@ def _print_points(console: Console, title: str, found: Sweep, frame: pl.DataFram
         shown[row["metric"]] = with_interval(row[value], row["low"], row["high"], signed=value == "difference")
     held = [metric for metric in metrics if any(metric in row for row in rows.values())]
     cells = [[row.get(name, "") for name in (*axes, *held)] for row in list(rows.values())[:_MOST_ROWS]]
-    console.print(_filled(plain_table(title, tuple(names), tuple(held)), cells))
+    _print_filled(console, plain_table(title, tuple(names), tuple(held)), cells)
     if len(rows) > _MOST_ROWS:
         console.print(f"and {len(rows) - _MOST_ROWS} more points in the table")
 
@@ -192,15 +193,15 @@ def print_optimum(found: Optimum) -> None:
         f"scale 1:{about['scale']}, {about['replications']} replications of each point, intervals 95 % by Student's t\n"
         f"wanted: {goals}\n"
     )
-    axes, outcomes = found.sweep.axes, [one.title for one in (*found.objectives, *found.constraints)]
-    outcomes = [name for name in outcomes if name not in axes]
+    axes = found.sweep.axes
+    outcomes = [one.title for one in found.objectives if one.title not in axes]
     cells = []
     for row in found.points.filter(pl.col("status").is_in(["front", "within noise"])).iter_rows(named=True):
         shown = [with_interval(row[name], row[f"{name} low"], row[f"{name} high"]) for name in outcomes]
         places = [f"{row[axis]:.4g}" if isinstance(row[axis], float) else str(row[axis]) for axis in axes]
         cells.append([*places, *shown, row["status"].replace(" ", _UNBROKEN)])
     table = plain_table("The front, and what noise may hide of it", tuple(short_names(axes)), tuple(outcomes), "")
-    console.print(_filled(table, cells))
+    _print_filled(console, table, cells)
     counts = found.points["status"].value_counts(sort=True)
     console.print(
         f"{found.points.height} different points: {', '.join(f'{n} {status}' for status, n in counts.iter_rows())}"
@@ -252,14 +253,14 @@ def print_profile(found: Profile) -> None:
     console.print("Each end holds the 95 % interval of the ratio that gives it.")
 
 
-def _filled(table: Table, rows: Sequence[Sequence[str]]) -> Table:
-    """Return a table with rows, whose long headings are broken so that values need not be."""
+def _print_filled(console: Console, table: Table, rows: Sequence[Sequence[str]]) -> None:
+    """Print a table of rows whose long headings are broken so that values need not be, however wide that is."""
     for column, values in zip(table.columns, zip(*rows, strict=True), strict=False):
         column.no_wrap, column.overflow = False, "fold"
         column.min_width = max(map(len, values))
     for row in rows:
         table.add_row(*row)
-    return table
+    console.print(table, crop=False)
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
@@ -278,7 +279,7 @@ def short_names(paths: Sequence[str]) -> list[str]:
 def with_interval(value: float, low: float | None, high: float | None, *, signed: bool = False) -> str:
     """Write a value with how far its interval reaches: to either side by the same, or with both its ends."""
     sign = "+" if signed and value > 0 else ""
-    if low is None or high is None or low == high:
+    if low is None or high is None or high - low <= _NO_WIDTH * abs(value):
         return sign + readable(value)
     of = max(abs(value), abs(low), abs(high))
     unit = readable(of).partition(" ")[2]
