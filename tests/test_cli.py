@@ -446,6 +446,18 @@ def test_a_comparison_is_printed_for_people_and_kept(here):
     assert set(pl.read_parquet(here / "kept" / "effects.parquet")["variant"]) == {"slow list"}
 
 
+def test_a_comparison_adds_pairs_until_the_wish_is_reached_or_says_how_many_it_takes(here):
+    options = ["compare", "minimal", *TINY, *SLOW, "--replications", 2, "--workers", 1]
+    printed = answer(*options, "--until", "voice.interception ratio=0.1", "--until", "voice.made=1", "--at-most", 4)
+    assert "in 4 pairs of runs" in " ".join(printed.split())
+    assert "the wish of ± 0.1 is reached" in printed
+    told = " ".join(printed.split())
+    assert re.search(r"slow list, voice.made: ± \S+, the wish of ± 1 about \d+ pairs are needed in all", told)
+    found = json.loads(answer(*options, "--interval", "bootstrap", "--json"))
+    assert {row["method"] for row in found["effects"]} == {"paired bootstrap"}
+    assert list(here.iterdir()) == []
+
+
 def test_a_variant_may_name_python_where_that_is_allowed(here):
     (here / "mine.py").write_text("def calls(batch):\n    return batch.channel == 0\n", encoding="utf-8")
     (here / "p.toml").write_text('[[policies]]\nkind = "python"\nid = "calls"\ncall = "mine:calls"\n', "utf-8")
@@ -470,6 +482,11 @@ IN_COMPARISONS = {
     ("--variant", "minimal: police.delay=2d"): ["variant 'minimal': the baseline has this name"],
     (*SLOW, "--policies", "none.toml"): ["none.toml: cannot be read"],
     (*SLOW, "--replications", "0"): ["replications: got 0; wanted a whole number from 1 to 10000"],
+    (*SLOW, "--until", "voice.made"): ["--until: got 'voice.made'; wanted METRIC=WIDTH"],
+    (*SLOW, "--until", "voice.made=-1"): ["--until: got 'voice.made=-1'"],
+    (*SLOW, "--until", "voice.mde=1", "--days", "2"): ["no metric 'voice.mde'; did you mean 'voice.made'"],
+    (*SLOW, "--until", "voice.made=1", "--at-most", "3"): ["at-most: got 3"],
+    (*SLOW, "--workers", "0"): ["workers: got 0"],
     (*SLOW, "--days", "15"): ["days: got 15"],
     (*SLOW, "--slice", "3h"): ["slice: got '3h'"],
     (*SLOW, "--set", "polce.delay=2d"): ["polce.delay: no 'polce'"],

@@ -15,7 +15,7 @@ import math
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from importlib.metadata import version
@@ -32,7 +32,17 @@ from interceptsim.errors import ConfigurationError, ResultsError
 from interceptsim.scenario import Scenario
 from interceptsim.tables import validated
 
-__all__ = ["Estimate", "Recorder", "Replicates", "RunResult", "Target", "digest_of", "open_run", "t_quantile"]
+__all__ = [
+    "Estimate",
+    "Recorder",
+    "Replicates",
+    "RunResult",
+    "Target",
+    "by_t",
+    "digest_of",
+    "open_run",
+    "t_quantile",
+]
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,17 @@ class Target:
     high: float
     ratio: float
     prorated: bool
+
+
+def by_t(values: Sequence[float]) -> Estimate:
+    """Return the mean of two or more values with its 95 % interval by Student's t.
+
+    Values that are all the same give an interval of no width.
+    """
+    n = len(values)
+    mean = float(np.mean(values))
+    reach = t_quantile(0.975, n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return Estimate(mean, mean - reach, mean + reach)
 
 
 @functools.cache
