@@ -23,6 +23,7 @@ from interceptsim.errors import ConfigurationError, LookaheadError
 from interceptsim.network.erlang import erlang_b, thresholds_of
 from interceptsim.network.load import NetworkLoad
 from interceptsim.network.model import Network
+from interceptsim.printing import print_run
 from interceptsim.results import RunResult
 from interceptsim.scenario import Scenario, schema
 from interceptsim.scenario_files import load
@@ -308,6 +309,12 @@ def test_a_group_named_by_an_element_passes_it_and_no_other_of_its_entry(minimal
     assert network.place_of(messages) is None
 
 
+def test_slices_are_no_longer_than_the_interval_of_measurement(minimal: Scenario) -> None:
+    assert minimal.slice_us == 2 * HOUR_US
+    for every, wanted in (("15min", HOUR_US // 4), ("12h", 2 * HOUR_US)):
+        assert minimal.replace({"network": {"measure_every": every}}).slice_us == wanted
+
+
 # A run.
 
 
@@ -404,6 +411,15 @@ def test_fraud_congests_the_route_that_it_shares_and_no_other() -> None:
     assert found.metrics["ordinary voice.lost"] > 0
     assert found.metrics["trunk mobile-access.lost"] == 0
     assert quiet.metrics["ordinary voice.lost"] <= 2
+
+
+def test_the_network_is_printed_within_80_columns(china: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    print_run(run(china.replace({"period.warm_up": "0d"}), scale=100_000, days=1))
+    shown = capsys.readouterr().out
+    assert "Trunk groups" in shown
+    assert "domestic-interconnect  0.0000" in shown
+    assert "Message centres" in shown
+    assert "…" not in shown.partition("Trunk groups")[2]
 
 
 def test_china_loses_next_to_nothing(china: Scenario) -> None:

@@ -223,8 +223,9 @@ class Scenario(_Part):
 
     @property
     def slice_us(self) -> int:
-        """The slice to run with: the lookahead, at most 6 hours."""
-        return min(self.lookahead_us or MAX_SLICE_US, MAX_SLICE_US)
+        """The slice to run with: the lookahead, at most 6 hours or the interval over which load is measured."""
+        longest = MAX_SLICE_US if self.network is None else min(MAX_SLICE_US, self.network.measure_every)
+        return min(self.lookahead_us or longest, longest)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the scenario as plain tables that read back to an equal one."""
