@@ -247,7 +247,7 @@ def test_a_prediction_is_told_as_one():
 
 @pytest.mark.usefixtures("mine")
 def test_a_profile_says_what_cannot_be_told_apart_and_the_band_that_leaves():
-    options = ["calibrate", "mine.toml", *QUICK, "--profile", "0.15,0.99", "--workers", 2]
+    options = ["calibrate", "mine.toml", "--scale", "1:500", "--seeds", 4, "--profile", "0.15,0.99", "--workers", 2]
     printed = " ".join(answer(*options).split())
     assert "fitted under each interception ratio" in printed
     assert "out of reach" in printed

@@ -264,7 +264,8 @@ def print_comparison(found: Comparison) -> None:
         for channel, unit in _UNITS.items():
             table = plain_table(f"{variant}: {unit}", ("",), ("baseline", "difference", "interval"))
             for metric, difference, low, high in rows:
-                if metric.startswith(f"{channel}.") and metric != f"{channel}.latent":  # the same in every run
+                told_by_verdict = f"{channel}.intercepted by " in metric  # beside what each rule settles
+                if metric.startswith(f"{channel}.") and metric != f"{channel}.latent" and not told_by_verdict:
                     value = baseline.get(metric, 0.0)
                     table.add_row(_named(metric, channel), *_difference(metric, value, difference, low, high))
             if table.row_count:

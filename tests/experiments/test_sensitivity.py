@@ -27,9 +27,9 @@ from interceptsim.experiments.study import Sensitivity, Study
 UNIT = {"low": 0.0, "high": 1.0}
 REPORTS = "police.voice_complaint_ratio"
 THRESHOLD = "policies.score-text.threshold"
-AXES = {REPORTS: {"low": 0.01, "high": 0.2}, THRESHOLD: {"low": 0.5, "high": 0.9}}
+AXES = {REPORTS: {"low": 0.005, "high": 0.6}, THRESHOLD: {"low": 0.5, "high": 0.9}}
 SMALL = {
-    "scale": 10_000,
+    "scale": 2_000,
     "days": 4,
     "replications": 3,
     "metrics": ["voice.interception ratio", "sms.interception ratio"],
