@@ -82,6 +82,12 @@ def test_what_failed_is_printed_once_with_how_often(here):
     assert "at least 1min is wanted" in " ".join(printed.split())
 
 
+def test_a_metric_that_no_run_has_is_told_with_the_nearest(here):
+    (here / "delays.toml").write_text(FILE.replace('"voice.delivered"', '"voice.deliverd"'), encoding="utf-8")
+    printed = answer("sweep", "delays.toml", "--workers", 1)
+    assert "no run has the metric 'voice.deliverd'; did you mean 'voice.delivered'?" in printed
+
+
 def test_a_sweep_that_is_not_whole_says_so(here):
     answer("sweep", "delays.toml", "--workers", 1)
     next((here / "runs" / "store" / "runs").iterdir()).unlink()

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from interceptsim.errors import nearest_name
 from interceptsim.experiments.foresee import Foreseen
 from interceptsim.experiments.optimise import Optimum
 from interceptsim.experiments.profile import Profile
@@ -104,6 +105,11 @@ def print_sweep(found: Sweep) -> None:
     effects = found.effects
     for variant in variants:
         _print_points(console, f"{variant} minus {baseline}", found, effects.filter(variant=variant), "difference")
+    known = estimates["metric"].unique(maintain_order=True).to_list()
+    for metric in about["metrics"]:
+        if known and metric not in known:
+            near = nearest_name(metric, known)
+            console.print(f"no run has the metric {metric!r}" + (f"; did you mean {near!r}?" if near else ""))
     errors = found.failed.group_by("error", maintain_order=True).agg("point", "variant")
     for error, points, names in errors.head(_MOST_ERRORS).iter_rows():
         where = f"point {points[0]}, {names[0]}" + (f", and {len(points) - 1} more" if len(points) > 1 else "")

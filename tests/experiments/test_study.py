@@ -169,7 +169,18 @@ def test_an_unknown_shipped_study_is_told_with_the_nearest():
         load_study("fan-out-treshold")
 
 
-@pytest.mark.parametrize(("option", "given"), [("replications", 0), ("seed", -1), ("scale", 0), ("days", 0)])
+@pytest.mark.parametrize(
+    ("option", "given"),
+    [
+        ("replications", 0),
+        ("seed", -1),
+        ("scale", 0),
+        ("days", 0),
+        ("name", "a/b"),
+        ("name", ".a"),
+        ("name", "a" * 101),
+    ],
+)
 def test_an_option_out_of_range_is_refused(minimal, option, given):
     with pytest.raises(ConfigurationError) as caught:
         study(minimal, {DELAY: ["1h"]}, **{option: given})

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -281,7 +282,9 @@ def test_a_point_that_assumes_another_ratio_is_calibrated_once_and_the_counts_st
     ratios = sweep.estimates.filter(pl.col("police.delay.minimum") == "2h", metric="voice.interception ratio")
     assert ratios["value"].to_list() == pytest.approx([0.15, 0.25], abs=0.02)
     assert set(sweep.failed["error"].str.contains("no strength from 0 to 1 gives the ratio")) == {True}
-    assert len(list((tmp_path / "fits").iterdir())) == 2
+    assert len(Store(tmp_path).names("fits")) == 2
+    study = study_of(scenario, axes, {name: options[name] for name in ("scale", "days", "replications")})
+    assert sweep_so_far(replace(study, name="minimal"), tmp_path).failed.equals(sweep.failed)
     assert made(scenario, axes, **options)[1] == 1  # what failed is tried again, what was found is not
 
 

@@ -65,7 +65,6 @@ class Pool:
     """An executor, how many tasks are sent to it at a time, and how to get another where it breaks."""
 
     executor: Executor
-    workers: int
     window: int
     renew: Callable[[], Executor] | None = None
     suspects: deque[Task] = field(default_factory=deque)
@@ -83,7 +82,7 @@ def open_pool(executor: Executor | str | None = None, workers: int | None = None
     elif executor is None or executor == "local":
         opened = _local(_count(workers))
     elif isinstance(executor, Executor):
-        opened = contextlib.nullcontext(_checked(Pool(executor, workers=1, window=64)))
+        opened = contextlib.nullcontext(_checked(Pool(executor, window=64)))
     else:
         wanted = "wanted 'local', 'dask://HOST:PORT' or a concurrent.futures.Executor"
         near = nearest_name(executor, ["local"]) if isinstance(executor, str) else None
@@ -244,7 +243,7 @@ def _local(workers: int) -> Iterator[Pool]:
         return made[-1]
 
     try:
-        yield _checked(Pool(renew(), workers, window=2 * workers, renew=renew))
+        yield _checked(Pool(renew(), window=2 * workers, renew=renew))
         made[-1].shutdown()
     finally:
         held.close()  # whatever still runs ends here
@@ -314,4 +313,4 @@ def _dask(address: str) -> Iterator[Pool]:
             raise ConfigurationError("executor", wanted, given=address) from None
         for worker, what in found.items():
             _compare(f"worker {worker}", what)
-        yield Pool(client.get_executor(pure=False), threads, window=2 * threads + 8)
+        yield Pool(client.get_executor(pure=False), window=2 * threads + 8)

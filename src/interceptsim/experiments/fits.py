@@ -23,7 +23,7 @@ from interceptsim.scenario import Fitted, Scenario
 
 __all__ = ["fit_name", "fits_for", "kept_fits"]
 
-_FITTED = dict.fromkeys(("path", "value", "figure", "under"), pl.String)
+_FITTED = dict.fromkeys(("path", "value", "figure", "under", "error"), pl.String)
 
 
 def fit_name(study: Study, scenario: Scenario, targets: tuple[str, ...]) -> str:
@@ -47,27 +47,22 @@ def fits_for(
             tasks[name] = Task(
                 name, _fitted, (prepared.packed, targets, study.fit.scale or study.scale, study.fit.seeds)
             )
-    errors: dict[str, str] = {}
     for done, outcome in enumerate(carry_out(pool, tasks.values()), 1):
         if outcome.error is None:
             store.put("fits", outcome.name, pl.DataFrame(outcome.value, _FITTED, orient="row"))
         else:
-            errors[outcome.name] = outcome.error
+            told = outcome.error.removeprefix("ConfigurationError: ")
+            row = (*[None] * (len(_FITTED) - 1), told)
+            store.put("fits", outcome.name, pl.DataFrame([row], _FITTED, orient="row"), failed=True)
         if progress:
             progress(done, len(tasks), "calibrations")
-    return kept_fits(study, points, store, errors)
+    return kept_fits(study, points, store)
 
 
-def kept_fits(
-    study: Study,
-    points: Sequence[Point],
-    store: Store,
-    errors: Mapping[str, str] | None = None,
-    missing: str | None = None,
-) -> dict[int, Mapping[str, Fitted] | str]:
+def kept_fits(study: Study, points: Sequence[Point], store: Store) -> dict[int, Mapping[str, Fitted] | str]:
     """Return what was found for points, or the error, by the point's place.
 
-    What has no error has to be kept, unless what to say where it is `missing` is given.
+    Raise FileNotFoundError where neither is kept.
     """
     found: dict[int, Mapping[str, Fitted] | str] = {}
     for place, point in enumerate(points):
@@ -75,21 +70,20 @@ def kept_fits(
         if asked is None:
             continue
         name = fit_name(study, *asked)
-        if errors and name in errors:
-            found[place] = errors[name].removeprefix("ConfigurationError: ")
-            continue
-        if missing is not None and not store.has("fits", name):
-            found[place] = missing
-            continue
-        rows = pl.read_parquet(store.path("fits", name), glob=False).iter_rows()
-        found[place] = {
-            path: Fitted(value=json.loads(value), figure=figure, under=under) for path, value, figure, under in rows
+        files = store.files("fits", [name])
+        if not files:
+            raise FileNotFoundError(store.path("fits", name))
+        rows = pl.read_parquet(files[0], glob=False).to_dicts()
+        error = rows[0]["error"]
+        keys = ("figure", "under")
+        found[place] = error or {
+            row["path"]: Fitted(value=json.loads(row["value"]), **{key: row[key] for key in keys}) for row in rows
         }
     return found
 
 
-def _fitted(packed: bytes, targets: tuple[str, ...], scale: int, seeds: int) -> list[tuple[str, str, str, str]]:
+def _fitted(packed: bytes, targets: tuple[str, ...], scale: int, seeds: int) -> list[tuple[str, str, str, str, None]]:
     """Calibrate a scenario, in a worker, on one thread; return what is written of it."""
     _, found = calibrate(pickle.loads(packed), scale=scale, seeds=seeds, threads=1, only=targets)  # noqa: S301  our own bytes
     fitted = [item for result in found for item in result.fitted().items()]
-    return [(path, json.dumps(entry.value), entry.figure, entry.under) for path, entry in fitted]
+    return [(path, json.dumps(entry.value), entry.figure, entry.under, None) for path, entry in fitted]

@@ -111,7 +111,7 @@ def _axis(entry: str) -> str:
 
 
 def _fits(study: Study, points: Sequence[Point], made: Sweep) -> pl.DataFrame:
-    fits = kept_fits(study, points, made.store, missing="not fitted")
+    fits = kept_fits(study, points, made.store)
     estimates = made.estimates
     errors = dict(made.failed.select("point", "error").unique("point").iter_rows())
     tables = study.scenario.as_dict()

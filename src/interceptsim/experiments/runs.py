@@ -10,6 +10,7 @@ import contextlib
 import functools
 import pickle
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,9 @@ is what was counted at its scale. Either is null where the run has only the othe
 """
 
 
+_REGISTERING = threading.Lock()  # cloudpickle's registry is one for all threads
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A scenario ready to be named and sent: files that its policies read are read, once and here."""
@@ -69,7 +73,7 @@ class Prepared:
         if not self._live:
             return pickle.dumps(self.scenario)
         cloudpickle = extra("cloudpickle", "sending policies of your own to workers")
-        with _own_modules_by_value(cloudpickle):
+        with _REGISTERING, _own_modules_by_value(cloudpickle):
             return bytes(cloudpickle.dumps(self.scenario))
 
     @property
@@ -154,10 +158,11 @@ def _is_plain(policy: Any) -> bool:
 @contextlib.contextmanager
 def _own_modules_by_value(cloudpickle: Any) -> Iterator[None]:
     """Let functions and classes of the user's own modules be pickled whole, as those of notebooks are."""
+    already = {"__main__", "__mp_main__", *cloudpickle.list_registry_pickle_by_value()}
     own = [
         module
         for name, module in list(sys.modules.items())
-        if name not in {"__main__", "__mp_main__"} and getattr(module, "__name__", None) == name and is_own(name)
+        if name not in already and getattr(module, "__name__", None) == name and is_own(name)
     ]
     for module in own:
         cloudpickle.register_pickle_by_value(module)

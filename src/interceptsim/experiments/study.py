@@ -7,6 +7,7 @@ points concrete: a scenario for each point and variant, or the mistake that stan
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ __all__ = ["Cell", "Fit", "Limit", "Objective", "Optimise", "Sensitivity", "Stud
 DEFAULT_METRICS = ("voice.interception ratio", "voice.delivered", "sms.interception ratio", "sms.delivered")
 
 _CALIBRATION = "calibration."
+
+_FILE_NAME = re.compile(r"(?!\.)[^/\\\x00-\x1f]{0,100}")
 
 Scale = Annotated[int, BeforeValidator(parse_scale)]
 Changes = dict[str, Any]
@@ -175,6 +178,8 @@ class Study:
         ):
             if not least <= given <= most:
                 raise ConfigurationError(option, f"wanted a whole number from {least} to {most}", given=given)
+        if not _FILE_NAME.fullmatch(self.name):
+            raise ConfigurationError("name", "wanted up to 100 letters that a file's name may have", given=self.name)
         for name, change in self.variants.items():
             if name == self.scenario.name:
                 raise ConfigurationError(f"variant {name!r}", "the baseline has this name; give it another")

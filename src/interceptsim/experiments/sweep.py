@@ -256,7 +256,7 @@ def _table(study: Study, points: Sequence[Point], cells: Sequence[Cell]) -> tupl
     table = pl.DataFrame({name: pl.Series(name, rows[name], kind) for name, kind in zip(TABLE, types, strict=True)})
     table = table.select("point", *axes.values(), *TABLE[1:])
     about = {
-        "name": study.name,
+        "name": study.name or study.scenario.name,
         "title": study.title or study.scenario.title,
         "scenario": study.scenario.name,
         "scale": study.scale,
@@ -267,7 +267,7 @@ def _table(study: Study, points: Sequence[Point], cells: Sequence[Cell]) -> tupl
         "metrics": list(study.metrics),
     }
     digest = fingerprint([about, table.rows(), table.columns])
-    return f"{study.name}-{digest[:12]}", table, about
+    return f"{about['name']}-{digest[:12]}", table, about
 
 
 def _column(name: str, values: list[Any]) -> pl.Series:
