@@ -1,9 +1,11 @@
 """The command line: what it prints, what it keeps, and that each mistake is told in a line and leaves nothing."""
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -444,6 +446,18 @@ def test_a_comparison_is_printed_for_people_and_kept(here):
     assert set(pl.read_parquet(here / "kept" / "effects.parquet")["variant"]) == {"slow list"}
 
 
+def test_a_comparison_adds_pairs_until_the_wish_is_reached_or_says_how_many_it_takes(here):
+    options = ["compare", "minimal", *TINY, *SLOW, "--replications", 2, "--workers", 1]
+    printed = answer(*options, "--until", "voice.interception ratio=0.1", "--until", "voice.made=1", "--at-most", 4)
+    assert "in 4 pairs of runs" in " ".join(printed.split())
+    assert "the wish of ± 0.1 is reached" in printed
+    told = " ".join(printed.split())
+    assert re.search(r"slow list, voice.made: ± \S+, the wish of ± 1 about \d+ pairs are needed in all", told)
+    found = json.loads(answer(*options, "--interval", "bootstrap", "--json"))
+    assert {row["method"] for row in found["effects"]} == {"paired bootstrap"}
+    assert list(here.iterdir()) == []
+
+
 def test_a_variant_may_name_python_where_that_is_allowed(here):
     (here / "mine.py").write_text("def calls(batch):\n    return batch.channel == 0\n", encoding="utf-8")
     (here / "p.toml").write_text('[[policies]]\nkind = "python"\nid = "calls"\ncall = "mine:calls"\n', "utf-8")
@@ -468,6 +482,11 @@ IN_COMPARISONS = {
     ("--variant", "minimal: police.delay=2d"): ["variant 'minimal': the baseline has this name"],
     (*SLOW, "--policies", "none.toml"): ["none.toml: cannot be read"],
     (*SLOW, "--replications", "0"): ["replications: got 0; wanted a whole number from 1 to 10000"],
+    (*SLOW, "--until", "voice.made"): ["--until: got 'voice.made'; wanted METRIC=WIDTH"],
+    (*SLOW, "--until", "voice.made=-1"): ["--until: got 'voice.made=-1'"],
+    (*SLOW, "--until", "voice.mde=1", "--days", "2"): ["no metric 'voice.mde'; did you mean 'voice.made'"],
+    (*SLOW, "--until", "voice.made=1", "--at-most", "3"): ["at-most: got 3"],
+    (*SLOW, "--workers", "0"): ["workers: got 0"],
     (*SLOW, "--days", "15"): ["days: got 15"],
     (*SLOW, "--slice", "3h"): ["slice: got '3h'"],
     (*SLOW, "--set", "polce.delay=2d"): ["polce.delay: no 'polce'"],
@@ -562,3 +581,94 @@ def test_help_loads_no_heavy_library(arguments):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("Usage: ")
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+# audit
+
+AUDITED = """
+name = "audited"
+title = "A hub and those who do not defraud"
+extends = "minimal"
+
+[[traffic.ordinary]]
+id = "persons"
+channel = "voice"
+lines = 1_000_000
+sample = 60
+profile = "day"
+attempts_per_day = 40
+rate_sigma = 1.0
+incoming_per_day = 0.5
+
+[[traffic.ordinary]]
+id = "texts"
+channel = "sms"
+lines = 1_000_000
+sample = 60
+profile = "day"
+attempts_per_day = 60
+rate_sigma = 1.0
+text = { mean = 0.5, deviation = 0.3, jitter = 0.1 }
+"""
+
+
+@pytest.fixture
+def audited(here):
+    (here / "audited.toml").write_text(AUDITED)
+    return "audited.toml"
+
+
+def test_an_audit_without_a_leak_ends_well_and_prints_each_view_and_the_callers(audited):
+    told = answer("audit", audited, "--scale", "1:5000", "--days", 3, "--limit", 1)
+    assert "scale 1:5000, seed 1, 3 of 14 days" in told
+    for title in ("voice, by attempt", "voice, by number", "sms, by attempt", "sms, by number"):
+        assert title in told
+    assert told.count("tree over all columns: AUC") == 4
+    assert told.endswith("no columns above 1\n")
+    assert contents(Path()).keys() == {Path(audited)}
+
+
+def test_an_audit_that_finds_a_leak_names_it_and_ends_with_exit_code_1(audited):
+    leaky = ["--set", "traffic.ordinary.persons.entry=domestic-interconnect", "--scale", "1:5000", "--days", 2]
+    found = call("audit", audited, *leaky)
+    assert found.exit_code == 1
+    assert "interceptsim: voice, by attempt: entry has an AUC of 1.0000, above 0.95\n" in found.stderr
+    assert re.search(r"entry +1\.000 +1\.000 +1\.000 +above the limit", found.stdout)
+    assert "columns above 0.95" in found.stdout
+
+
+def test_an_audit_as_json_is_one_object_that_says_the_same(audited):
+    found = call("audit", audited, "--json", "--scale", "1:5000", "--days", 2, "--limit", 0.6)
+    assert found.exit_code == 1
+    told = json.loads(found.stdout)
+    keys = {"scenario", "seed", "scale", "days", "attempts", "limit", "views", "callers", "leaks"}
+    assert told.keys() == keys
+    assert (told["scenario"], told["scale"], told["days"], told["limit"]) == ("audited", 5000, 2, 0.6)
+    assert [(v["channel"], v["per"]) for v in told["views"]] == [
+        (channel, per) for channel in ("voice", "sms") for per in ("attempt", "number")
+    ]
+    above = [
+        (v["channel"], v["per"], c["column"]) for v in told["views"] for c in v["columns"] if c["auc"] > told["limit"]
+    ]
+    assert [(leak["channel"], leak["per"], leak["column"]) for leak in told["leaks"]] == above
+    assert len(found.stderr.splitlines()) == len(above) > 0
+    for v in told["views"]:
+        assert v["rules"][0].keys() == {"rule", "score", "positive", "negative"}
+    assert {row["callers"] for row in told["callers"]} == {"fraud", "ordinary", "persons", "texts"}
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ("minimal", ["traffic.ordinary", "voice has none"]),
+        ("minimol", ["did you mean 'minimal'?"]),
+        ("minimal --limit 2", ["limit", "got 2.0", "more than 0.5 and at most 1"]),
+        ("minimal --limit x", ["--limit", "'x'"]),
+        ("minimal --scale 0", ["--scale", "wanted one in N"]),
+        ("minimal --record all", ["No such option", "--record"]),
+    ],
+)
+def test_a_mistake_in_an_audit_is_told_in_a_line(options, parts):
+    told = refused("audit", *options.split())
+    for part in parts:
+        assert part in told

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import itertools
 from collections import Counter
+from fractions import Fraction
 from random import Random
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import simpy
 
-from interceptsim import reference, simulation
+from interceptsim import control, reference, simulation
 from interceptsim.control import ControlPlane
 from interceptsim.dataplane import DataPlane
+from interceptsim.errors import LookaheadError
 from interceptsim.randomness import draw, stream_id
 from interceptsim.reference import ReferenceEngine
 from interceptsim.results import Posting, Recorder, RunResult
@@ -70,6 +74,39 @@ def line_group(r: Random, n: int, channel: str, share: float) -> dict[str, Any]:
     return group
 
 
+def callers(r: Random, n: int) -> dict[str, Any]:
+    """A group of ordinary callers."""
+    channel = r.choice(["voice", "sms"])
+    contacts = r.choice([0, 5, 100])
+    group: dict[str, Any] = {
+        "id": f"o{n}",
+        "channel": channel,
+        "entry": r.choice(["mobile-access", "domestic-interconnect", "international-gateway"]),
+        "lines": r.choice([3, 1000, 10**9]),
+        "sample": r.choice([3, 8]),
+        "panel": r.choice(["1d", "7d"]),
+        "profile": r.choice(["even", "office"]),
+        "attempts_per_day": r.choice([5, 60]),
+        "contacts": contacts,
+        "stranger_ratio": r.choice([0.0, 0.4]) if contacts else 1.0,
+        "incoming_per_day": r.choice([0, 3, 40]),
+        "calls": {"answer_ratio": 0.6, "talk": delay(r, 0, 2 * HOUR)},
+    }
+    if channel == "sms":
+        group["text"] = {"mean": 0.1, "deviation": 0.3, "jitter": 0.1, "templates": 3, "link_ratio": 0.5}
+    return group
+
+
+def adaptations(r: Random) -> list[dict[str, Any]]:
+    window = r.choice([1, 5, 64])
+    return [
+        {"kind": "rotate-numbers", "window": window, "least_answered": r.randrange(1, window + 1)},
+        {"kind": "slow-down", "keep_ratio": r.choice([0.0, 0.5]), "lasts": us(r.choice([1, HOUR]))},
+        {"kind": "spread-entries", "entries": r.sample(["international-gateway", "mobile-access", "a2p-account"], 2)},
+        {"kind": "call-again", "ratio": r.choice([0.3, 1.0])},
+    ]
+
+
 def chain(r: Random) -> list[dict[str, Any]]:
     least = r.choice([MINUTE, 7 * MINUTE, HOUR])
     window = r.choice(["fixed", "leaky-bucket"])
@@ -91,6 +128,7 @@ def chain(r: Random) -> list[dict[str, Any]]:
         {"kind": "limit-attempts", "window": window, "per_minute": bounds(), "per_hour": bounds()},
         {"kind": "limit-attempts", "id": "daily", "per_day": {"warn": 5, "critical": 40}, "action": "observe"},
         {"kind": "limit-fan-out", "distinct": {"warn": 3, "critical": 20}, **spread},
+        {"kind": "limit-fan-out", "id": "one-way", "outgoing_share": {"min_attempts": 3, "critical": 0.8}},
         {"kind": "score-text", "threshold": 0.7, "label_from": 0.4},
         {"kind": "reject-listed-links", "links": ["a.example"]},
     ]
@@ -101,6 +139,36 @@ def chain(r: Random) -> list[dict[str, Any]]:
         kept.append({"kind": "score-reputation", "weights": dict.fromkeys(ids[:3], 0.4), "threshold": 0.5})
         kept.append({"kind": "label-suspected", "when": ids[:2], "at_least": 1})
     return kept
+
+
+def network(r: Random, lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """Small trunk groups and message centres, so that calls are lost, messages late and some of them expired."""
+    load = lambda most: r.choice([{"peak": r.random() * most, "profile": "office"}, [most * h / 24 for h in range(24)]])  # noqa: E731
+
+    def elements(channel: str, entries: list[list[str]], **values: Any) -> list[dict[str, Any]]:
+        found = [{"id": f"{channel}{n}", "entries": names} for n, names in enumerate(entries) if r.random() < 0.7]
+        if r.random() < 0.5:
+            own = [group["id"] for group in lines if group["channel"] == channel]
+            found.append({"id": f"{channel}-chosen", "groups": r.sample(own, 1)})
+        return [{**one, **{name: draw() for name, draw in values.items()}} for one in found]
+
+    return {
+        "measure_every": r.choice(["15min", "1h", "45min"]),
+        "trunk_groups": elements(
+            "voice",
+            [["mobile-access"], ["domestic-interconnect", "international-gateway"]],
+            circuits=lambda: r.choice([1, 2, 5]),
+            planned_erlangs=lambda: load(r.choice([0.5, 4])),
+        ),
+        "smscs": elements(
+            "sms",
+            [["mobile-access", "a2p-account"], ["international-gateway"]],
+            messages_per_s=lambda: r.choice([0.002, 0.01, 0.2]),
+            planned_messages_per_s=lambda: load(0.005),
+            validity=lambda: r.choice(["10min", "2h", "2d", "2d"]),
+            least_delay=lambda: r.choice(["0s", "3min", "2h", "2h"]),
+        ),
+    }
 
 
 def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
@@ -144,6 +212,7 @@ def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
                 "delay": police_delay,
             },
             "policies": policies,
+            "adaptations": [a for a in adaptations(r) if r.random() < 0.3],
             "traffic": {
                 "voice": {"latent": f"{r.choice([200, 900])}/day"},
                 "sms": {"latent": f"{r.choice([200, 900])}/day"},
@@ -153,7 +222,9 @@ def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
                     {"id": "office", "hours": [0] * 9 + [3] * 9 + [1] * 6, "days": [2, 2, 2, 2, 2, 1, 0]},
                 ],
                 "lines": lines,
+                "ordinary": [callers(r, n) for n in range(r.choice([0, 1, 3]))],
             },
+            "network": network(r, lines) if r.random() < 0.5 else None,
         }
     )
 
@@ -218,6 +289,11 @@ def test_the_random_scenarios_pass_through_what_may_go_wrong() -> None:
         seen["another rule intercepts"] += bool(settled - posted)
         seen["something is labelled"] += "label" in fast.decisions["verdict"].unique()
         seen["attempts are not made"] += fast.metrics["voice.not made"] > 0
+        outcomes = set(fast.decisions["outcome"].unique())
+        seen["a call is lost"] += "lost" in outcomes
+        seen["a message expires"] += "expired" in outcomes
+        waits = fast.decisions.filter(channel=1, outcome="open")
+        seen["a message is on its way at the end"] += not waits.is_empty()
         seen["a number is listed twice"] += fast.changes.select("line_id", "generation").is_duplicated().any()
         cuts = fast.changes["from_us"] // fast.slice_us
         again = pl.DataFrame({"line": fast.changes["line_id"], "slice": cuts}).is_duplicated().any()
@@ -235,13 +311,16 @@ def test_the_random_scenarios_pass_through_what_may_go_wrong() -> None:
 class NaiveControl:
     """The control plane once more, as simply as can be: a process for each number complained of and each list."""
 
-    def __init__(self, scenario: Scenario, key: Any, port: Any, *, keep_posted: bool) -> None:
+    def __init__(self, scenario: Scenario, key: Any, port: Any, *, network: Any, keep_posted: bool) -> None:
         assert keep_posted
+        assert network
         self.env = simpy.Environment()
         self.handed_over = 0
         self.listed = {policy.id: 0 for policy in scenario.lists}
         self.posted: list[Posting] = []
         self._scenario, self._key, self._port = scenario, key, port
+        self._found: Counter[str] = Counter()
+        self.env.process(self._measure())
 
     def at(self, time_us: int, kind: int, rank: int = 0) -> simpy.Event:
         event = self.env.event()
@@ -256,6 +335,44 @@ class NaiveControl:
     def begin_counting(self) -> None:
         self.handed_over = 0
         self.listed = dict.fromkeys(self.listed, 0)
+        self._found.clear()
+
+    def network_counts(self) -> dict[str, int]:
+        return dict(self._found)
+
+    def _measure(self) -> Any:
+        """Measure the trunk group and the message centre of a lively scenario, every hour."""
+        trunk, smsc = self._scenario.network.trunk_groups[0], self._scenario.network.smscs[0]  # type: ignore[union-attr]
+        lines = sorted(self._scenario.traffic.lines, key=lambda group: group.cli != "own")
+        names = [group.id for group in lines]
+        full = [{"voice": 1800, "sms": 600}[group.channel] * group.share / 300 for group in lines]
+        weights = [many / round(many) for many in full]
+        measured = lost = backlog = 0.0
+        late = 0
+        for hour in itertools.count():
+            yield self.at(hour * HOUR, 2)
+            if hour:
+                counted = self._port.take_measured().tolist()
+                measured = (
+                    sum(n[1] * w for n, w, g in zip(counted, weights, lines, strict=True) if g.id != "sms") / HOUR
+                )
+                self._found["trunk t.planned load (erlang s)"] += 900
+                carried = min((0.25 + measured) * (1 - lost), trunk.circuits)
+                self._found["trunk t.carried load (erlang s)"] += round(carried * 3600)
+                busiest = max(self._found["trunk t.busiest load (milli-erlangs)"], round(carried * 1000))
+                self._found["trunk t.busiest load (milli-erlangs)"] = busiest
+                self._found["smsc s.delay over all intervals (us)"] += late
+                self._found["smsc s.longest delay (us)"] = max(self._found["smsc s.longest delay (us)"], late)
+                came = 0.005 * 3600 + counted[names.index("sms")][0] if late <= smsc.validity else 0.0
+                backlog = max(backlog + came - 0.006 * 3600, 0.0)
+            offered, busy = Fraction(0.25 + measured), Fraction(1)
+            for circuits in range(1, trunk.circuits + 1):
+                busy = offered * busy / (circuits + offered * busy)
+            lost = float(busy)
+            late = smsc.least_delay + int(backlog / 0.006 * 1e6)
+            of_calls = [0 if name == "sms" else round(busy * 2**32) for name in names]
+            of_messages = [late if name == "sms" else 0 for name in names]
+            self._port.post_network(np.array(of_calls, np.uint64), np.array(of_messages), hour * HOUR)
 
     def receive(self, complaints: Any) -> None:
         for complaint in complaints:
@@ -288,6 +405,7 @@ def test_a_naive_control_plane_gives_the_same_run(seed: int) -> None:
     tally = ReferenceEngine(world, recorder, NaiveControl).run()  # type: ignore[arg-type]
     assert fast.changes is not None
     assert fast.changes.height > 10
+    assert min(fast.metrics[name] for name in ("trunk t.lost", "smsc s.expired", "smsc s.delivered")) > 0
     assert world.changes_frame(tally.posted).equals(fast.changes)
     assert world.metrics(tally) == fast.metrics
     decided = recorder.finish()
@@ -301,11 +419,33 @@ def lively(seed: int, *, ties: bool = False) -> Scenario:
     def calls(name: str, share: float, **changes: Any) -> dict[str, Any]:
         same = {"hub": "h", "channel": "voice", "entry": "mobile-access", "profile": "even", "attempts_per_day": 300}
         life = {"number_life": {"mean": "10d"}, "notice": "30min", "resupply": "1h"}
-        return {"id": name, "share": share, **same, **life, **changes}
+        long = {"calls": {"talk": {"mean": "5min"}}}
+        return {"id": name, "share": share, **same, **life, **long, **changes}
 
-    text = {"mean": 0.5, "deviation": 0.3, "jitter": 0.1}
+    text = {"mean": 0.4, "deviation": 0.3, "jitter": 0.1}
     plain = scenario_of(seed, ties=ties).as_dict()
     plain["period"] |= {"end": plain["period"]["start"], "warm_up": "0d"}
+    plain["network"] = {
+        "measure_every": "1h",
+        "trunk_groups": [
+            {
+                "id": "t",
+                "entries": ["mobile-access"],
+                "circuits": 1,
+                "planned_erlangs": {"peak": 0.25, "profile": "even"},
+            }
+        ],
+        "smscs": [
+            {
+                "id": "s",
+                "groups": ["sms"],
+                "messages_per_s": 0.006,
+                "planned_messages_per_s": [0.005] * 24,
+                "validity": "1h",
+                "least_delay": "1min",
+            }
+        ],
+    }
     plain["policies"] = [
         {"kind": "reject-listed-numbers", "delay": "10min", "publish_every": "10min"},
         {"kind": "limit-attempts", "per_minute": {"critical": 2}, "per_day": {"warn": 60, "critical": 120}},
@@ -314,6 +454,7 @@ def lively(seed: int, *, ties: bool = False) -> Scenario:
     plain["traffic"] |= {
         "voice": {"latent": "1800/day"},
         "sms": {"latent": "600/day"},
+        "ordinary": [],
         "lines": [
             calls("own", 0.5),
             calls("a", 0.25, cli="fixed", presents="95588"),
@@ -321,6 +462,7 @@ def lively(seed: int, *, ties: bool = False) -> Scenario:
             calls("sms", 1.0, channel="sms", text=text),
         ],
     }
+    plain["adaptations"] = []
     police = {"voice_complaint_ratio": 0.1, "sms_complaint_ratio": 0.1, "delay": "10min"}
     return Scenario.model_validate({**plain, "police": police})
 
@@ -389,6 +531,40 @@ def _ahead_by(us: int) -> type[ControlPlane]:
                 desk.known_us[-len(complaints) :] -= us
 
     return Ahead
+
+
+def test_one_measured_value_read_an_interval_early_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    take = DataPlane.take_measured
+    found: list[list[str]] = []
+    for seed, ties in itertools.product(range(3), (False, True)):
+        measured: list[Any] = []
+
+        def keep(self: DataPlane, measured: Any = measured) -> Any:
+            measured.append(take(self))
+            return measured[-1]
+
+        def early(self: DataPlane, measured: Any = measured, calls: Any = None) -> Any:
+            own, n = take(self), next(calls)
+            return measured[n + 1] if n == 12 else own
+
+        runs = []
+        for fault in (keep, functools.partialmethod(early, calls=itertools.count())):
+            monkeypatch.setattr(DataPlane, "take_measured", fault)
+            runs.append(run(lively(seed, ties=ties), seed=seed, scale=1, record="all", threads=1))
+        found.append(differences(*runs))
+    assert all("decisions" in names for names in found)
+
+
+def test_a_load_measured_only_after_the_attempts_of_its_microsecond_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "MEASUREMENT", reference.ATTEMPT + 1)
+    assert found_faulty()
+
+
+def test_slices_that_are_not_cut_where_the_load_is_measured_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    edges = simulation._edges
+    monkeypatch.setattr(simulation, "_edges", lambda from_us, slice_us, cut_us: edges(from_us, slice_us))
+    with pytest.raises(LookaheadError, match="measure_every"):
+        run(lively(0).replace({"policies.reject-listed-numbers.delay": "3h"}), scale=1, slice_us=2 * HOUR)
 
 
 def test_attempts_of_one_microsecond_in_another_order_show(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,9 @@ import polars as pl
 import pytest
 
 import interceptsim as ics
-from interceptsim.printing import _difference, print_comparison, print_run, progress_bar
+from interceptsim.audit import Audit, View
+from interceptsim.printing import _difference, print_audit, print_comparison, print_run, progress_bar
+from interceptsim.separation import Leaf
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +79,27 @@ def test_progress_is_drawn_on_standard_error_or_not_at_all(capfd, monkeypatch):
     assert drawn.out == ""
     assert "[a] run" in drawn.err
     assert "day 3 of 10" in drawn.err
+
+
+def test_an_audit_prints_columns_rules_and_callers_as_they_are_named(minimal, capsys):
+    run = ics.run(minimal, scale=10_000, days=1)
+    columns = pl.DataFrame({"column": ["entry", "[b]"], "by_value": [0.5, 0.6], "by_code": [0.97, 0.4]}).with_columns(
+        auc=pl.Series([0.97, 0.6]), exceeds=pl.Series([True, False])
+    )
+    rules = (Leaf("entry < 2", 0.99, 0.9, 0.0123), Leaf("entry >= 2", 0.1, 0.1, 0.9877))
+    quantiles = {f"q{q:02}": [float(q), 1.0] for q in (5, 25, 50, 75, 95)}
+    of = {"channel": ["voice"] * 2, "callers": ["fraud", "[i]"], "numbers": [1234, 5], "days": [7, 1]}
+    callers = pl.DataFrame({**of, "statistic": ["attempts"] * 2, **quantiles})
+    print_audit(Audit(run, 0.95, (View("voice", "attempt", 12345, 678, columns, 0.987, rules),), callers))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    for shown in (
+        "voice, by attempt (12,345 of fraud, 678 ordinary)",
+        "entry 0.500 0.970 0.970 above the limit",
+        "[b] 0.600 0.400 0.600",
+        "tree over all columns: AUC 0.987",
+        "entry < 2 0.9000 0.0123",
+        "attempts fraud 1,234 7 5 25 50 75 95",
+        "[i] 5 1 1 1 1 1 1",
+        "1 column above 0.95",
+    ):
+        assert shown in lines

@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from interceptsim.attempts import CHANNELS, ENTRIES, LOCAL_OFFSET_US
+from interceptsim.attempts import CHANNELS, ENTRIES, LOCAL_OFFSET_US, OUTCOMES
 from interceptsim.results import RunResult
 from interceptsim.scenario import Scenario
 from interceptsim.simulation import run
@@ -311,12 +311,14 @@ def test_no_attempt_is_lost_or_made_up_between_latent_and_delivered(busy: Scenar
     whole, always = (
         run(scenario, engine=engine, scale=20_000, record="all") for scenario in (busy, busy.replace(at_once))
     )
-    latent = by_place(always, "intercepted", "delivered")
+    ends = OUTCOMES[2:]
+    latent = by_place(always, "intercepted", *ends)
     assert len({key[1:] for key in latent}) > 10
-    assert by_day(whole, "not made", "intercepted", "delivered") == latent
+    assert by_day(whole, *OUTCOMES) == latent
     assert by_day(whole, "intercepted") == by_place(whole, "intercepted")
-    assert by_day(whole, "delivered") == by_place(whole, "delivered")
-    made = by_place(whole, "intercepted", "delivered")
+    for outcome in ends:
+        assert by_day(whole, outcome) == by_place(whole, outcome)
+    made = by_place(whole, "intercepted", *ends)
     silent = {key: n - made.get(key, 0) for key, n in latent.items()}
     assert by_day(whole, "not made") == {key: n for key, n in silent.items() if n}
     for channel in CHANNELS:
@@ -324,8 +326,10 @@ def test_no_attempt_is_lost_or_made_up_between_latent_and_delivered(busy: Scenar
         assert m["latent"] == sum(n for key, n in latent.items() if key[1] == channel)
         assert m["made"] == sum(n for key, n in made.items() if key[1] == channel)
         assert m["latent"] == m["made"] + m["not made"]
-        assert m["made"] == m["intercepted"] + m["delivered"]
-        for outcome in ("intercepted", "delivered"):
+        ended = {"voice": ("failed", "unanswered", "answered"), "sms": ("delivered", "expired")}[channel]
+        ended = ("intercepted", "lost", "open", *ended)
+        assert m["made"] == sum(m[outcome] for outcome in ended)
+        for outcome in ended:
             assert m[outcome] == sum(n for key, n in by_place(whole, outcome).items() if key[1] == channel)
         settled = sum(v for k, v in m.items() if k.startswith("settled by "))
         assert settled == m["intercepted"] + m["labelled"] + m["settled by allow-listed-numbers"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interceptsim.attempts import AttemptBatch, Decisions, Truth
-    from interceptsim.calibration import calibrate
+    from interceptsim.calibration import calibrate, predict, residuals
     from interceptsim.errors import (
         ColumnError,
         ConfigurationError,
@@ -23,12 +23,18 @@ if TYPE_CHECKING:
         ResultsError,
     )
     from interceptsim.experiments.compare import Comparison, compare
+    from interceptsim.experiments.optimise import Optimum, optimise
+    from interceptsim.experiments.profile import Profile, profile
+    from interceptsim.experiments.sensitivity import Sensitivities, sensitivity
+    from interceptsim.experiments.study import Study, load_study
+    from interceptsim.experiments.sweep import Sweep, open_sweep, sweep
     from interceptsim.filtering.plan import FilterCore, compile_filter
     from interceptsim.ledger import figures, parameters
     from interceptsim.results import RunResult, open_run
     from interceptsim.scenario import Scenario
     from interceptsim.scenario_files import load
     from interceptsim.simulation import run
+    from interceptsim.targets import read_targets
 
 _HOMES = {
     "AttemptBatch": "attempts",
@@ -39,18 +45,32 @@ _HOMES = {
     "FilterCore": "filtering.plan",
     "InterceptSimError": "errors",
     "LookaheadError": "errors",
+    "Optimum": "experiments.optimise",
+    "Profile": "experiments.profile",
     "ResultsError": "errors",
     "RunResult": "results",
     "Scenario": "scenario",
+    "Sensitivities": "experiments.sensitivity",
+    "Study": "experiments.study",
+    "Sweep": "experiments.sweep",
     "Truth": "attempts",
     "calibrate": "calibration",
     "compare": "experiments.compare",
     "compile_filter": "filtering.plan",
     "figures": "ledger",
     "load": "scenario_files",
+    "load_study": "experiments.study",
     "open_run": "results",
+    "open_sweep": "experiments.sweep",
+    "optimise": "experiments.optimise",
     "parameters": "ledger",
+    "predict": "calibration",
+    "profile": "experiments.profile",
+    "read_targets": "targets",
+    "residuals": "calibration",
     "run": "simulation",
+    "sensitivity": "experiments.sensitivity",
+    "sweep": "experiments.sweep",
 }
 
 __all__ = [
@@ -62,18 +82,32 @@ __all__ = [
     "FilterCore",
     "InterceptSimError",
     "LookaheadError",
+    "Optimum",
+    "Profile",
     "ResultsError",
     "RunResult",
     "Scenario",
+    "Sensitivities",
+    "Study",
+    "Sweep",
     "Truth",
     "calibrate",
     "compare",
     "compile_filter",
     "figures",
     "load",
+    "load_study",
     "open_run",
+    "open_sweep",
+    "optimise",
     "parameters",
+    "predict",
+    "profile",
+    "read_targets",
+    "residuals",
     "run",
+    "sensitivity",
+    "sweep",
 ]
 
 

@@ -21,18 +21,24 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = [
+    "ANSWERED",
     "CHANNELS",
     "COLUMNS",
     "DELIVERED",
     "ENTRIES",
+    "EXPIRED",
+    "FAILED",
     "INTERCEPTED",
     "LOCAL_OFFSET_US",
+    "LOST",
     "MAX_RULES",
     "NOT_MADE",
+    "OPEN",
     "OPTIONAL_COLUMNS",
     "OUTCOMES",
     "SCORE_ONE",
     "SMS",
+    "UNANSWERED",
     "VERDICTS",
     "VOICE",
     "AttemptBatch",
@@ -61,8 +67,11 @@ ENTRIES = ("international-gateway", "domestic-interconnect", "mobile-access", "a
 DELIVER, LABEL, INTERCEPT, ALLOW = 0, 1, 2, 3
 VERDICTS = ("deliver", "label", "intercept")
 
-NOT_MADE, INTERCEPTED, DELIVERED = 0, 1, 2
-OUTCOMES = ("not made", "intercepted", "delivered")
+NOT_MADE, INTERCEPTED, LOST, FAILED, UNANSWERED, ANSWERED, DELIVERED, EXPIRED, OPEN = range(9)
+OUTCOMES = ("not made", "intercepted", "lost", "failed", "unanswered", "answered", "delivered", "expired", "open")
+"""What became of an attempt. Not made: the line was silent. Intercepted: by a policy. Lost: no circuit was free.
+Failed: busy, switched off, no such number. Of calls: unanswered, answered. Of messages: delivered, or expired while
+they waited. Open: still going on when the run ends."""
 
 COLUMNS: dict[str, np.dtype] = {
     "time_us": np.dtype(np.int64),
@@ -223,9 +232,10 @@ class Rows(NamedTuple):
     The visible columns as in AttemptBatch; then `slot` (int64, where the presented number keeps its rule
     state), `line` (int64, index of the line, -1 outside a simulation), `ordinal` and `generation` (int64),
     `fresh` (uint8, 1 at the first attempt of a number new to its slot); then the decision: `code` (uint8,
-    DELIVER to ALLOW), `reason` (uint16), `matched` (uint64) and `score` (int32); last, for the rule at work,
-    `seen` (uint8, the row passes where it stands), `said` (uint8, DELIVER to ALLOW), `found` (uint8, scratch), and
-    `outside` (uint8, rules x rows): what rules written in Python or as expressions say of each row.
+    DELIVER to ALLOW), `reason` (uint16), `matched` (uint64) and `score` (int32), and `outcome` (uint8); last,
+    for the rule at work, `seen` (uint8, the row passes where it stands), `said` (uint8, DELIVER to ALLOW), `found`
+    (uint8, scratch), and `outside` (uint8, rules x rows): what rules written in Python or as expressions say of each
+    row.
     """
 
     time_us: NDArray[np.int64]
@@ -251,6 +261,7 @@ class Rows(NamedTuple):
     reason: NDArray[np.uint16]
     matched: NDArray[np.uint64]
     score: NDArray[np.int32]
+    outcome: NDArray[np.uint8]
     seen: NDArray[np.uint8]
     said: NDArray[np.uint8]
     found: NDArray[np.uint8]
@@ -268,6 +279,7 @@ _ROW_TYPES: dict[str, np.dtype] = {
     "reason": np.dtype(np.uint16),
     "matched": np.dtype(np.uint64),
     "score": np.dtype(np.int32),
+    "outcome": np.dtype(np.uint8),
     "seen": np.dtype(np.uint8),
     "said": np.dtype(np.uint8),
     "found": np.dtype(np.uint8),

@@ -4,28 +4,42 @@ A reported count of intercepted attempts is a numerator only; the interception r
 target, in the order of the scenario, the strength is searched so that the rules intercept that share of the
 attempts made, and the volume follows, since counts are proportional to it. The ratio is a mean over several
 seeds, none of which is a seed that users would pick.
+
+`residuals` holds a scenario against targets with seeds that no fit has seen. `predict` asks what one year's scenario
+says of another year, when nothing but the volume is changed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from interceptsim import ledger
-from interceptsim.errors import ConfigurationError
+import polars as pl
+
+from interceptsim.errors import ConfigurationError, nearest_name
 from interceptsim.randomness import replication_seed
-from interceptsim.results import RunResult
+from interceptsim.results import Estimate, RunResult, by_t
 from interceptsim.scenario import CalibrationTarget, Fitted, Scenario
 from interceptsim.scenario_files import find_scenario
 from interceptsim.simulation import run
+from interceptsim.tables import value_at
+from interceptsim.targets import Reported, targets_of
+from interceptsim.units import parse_volume
 
-__all__ = ["CalibrationResult", "calibrate", "write_fitted"]
+__all__ = ["CalibrationResult", "calibrate", "is_solved", "predict", "residuals", "write_fitted"]
 
 _ROOT = 2_025_0101  # the seeds of calibration are hashes of this and their number
 _CLOSE = 0.0005  # how near the ratio has to come
+_UNSEEN = 1000  # where the numbers of seeds begin that no fit uses
+
+_RESIDUALS: dict[str, type[pl.DataType]] = {
+    **dict.fromkeys(("id", "role", "quantity"), pl.String),
+    **dict.fromkeys(("reported", "simulated", "low", "high", "residual", "ratio"), pl.Float64),
+    "prorated": pl.Boolean,
+}
 
 
 @dataclass(frozen=True)
@@ -43,9 +57,20 @@ class CalibrationResult:
 
     def fitted(self) -> dict[str, Fitted]:
         """Return the two values by their paths, with the figure and the assumption behind them."""
-        under = f"an interception ratio of {self.interception_ratio:g} (assumed)"
+        under = _under(self.interception_ratio)
         values = {self.volume_path: self.volume, self.strength_path: self.strength}
         return {path: Fitted(value=value, figure=self.figure, under=under) for path, value in values.items()}
+
+
+def _under(interception_ratio: float) -> str:
+    return f"an interception ratio of {interception_ratio:g} (assumed)"
+
+
+def is_solved(scenario: Scenario, entry: CalibrationTarget) -> bool:
+    """Tell whether an entry's volume and strength are what was fitted to its figure under its ratio."""
+    found = (scenario.fitted.get(path) for path in (entry.volume, entry.strength))
+    wanted = (entry.figure, _under(entry.interception_ratio))
+    return all(value is not None and (value.figure, value.under) == wanted for value in found)
 
 
 def calibrate(
@@ -54,11 +79,16 @@ def calibrate(
     scale: int = 200,
     seeds: int = 4,
     threads: int | None = None,
+    targets: Sequence[Reported] | None = None,
+    only: Sequence[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Scenario, list[CalibrationResult]]:
-    """Solve the scenario's calibration targets; return it with the solved values, and what was found.
+    """Solve the scenario's calibration entries; return it with the solved values, and what was found.
 
-    Raise ConfigurationError where a scenario names no target, or no strength between a target's bounds
+    `targets`, where given, take the place of the ledger's figures: an entry is solved for the one whose quantity is
+    what its channel intercepts, and left as it is where there is none. `only` names the entries to solve, by their ids.
+
+    Raise ConfigurationError where a scenario has no entry, none has a target, or no strength between an entry's bounds
     reaches its ratio.
     """
     if not scenario.calibration:
@@ -67,22 +97,113 @@ def calibrate(
     def trial(changed: Scenario) -> list[RunResult]:
         return [run(changed, seed=replication_seed(_ROOT, n), scale=scale, threads=threads) for n in range(seeds)]
 
+    figures = {target.quantity: target for target in targets_of(scenario) if targets is None}
+    figures |= {target.quantity: target for target in targets or ()}
     found = []
-    for target in scenario.calibration:
-        result = _solve_target(scenario, target, trial, progress or (lambda _: None))
+    for entry in scenario.calibration:
+        figure = figures.get(f"{entry.channel}.intercepted")
+        if figure is None or (only is not None and entry.id not in only):
+            continue
+        result = _solve_entry(scenario, entry, figure, trial, progress or (lambda _: None))
         found.append(result)
         scenario = scenario.fit(result.fitted())
+    if not found:
+        wanted = " or ".join(f"{entry.channel}.intercepted" for entry in scenario.calibration)
+        raise ConfigurationError("targets", f"none to fit to; wanted the quantity {wanted}")
     return scenario, found
 
 
-def _solve_target(
+def residuals(
+    scenario: Scenario,
+    targets: Sequence[Reported] | None = None,
+    *,
+    fitted: Sequence[CalibrationResult] = (),
+    scale: int = 200,
+    seeds: int = 4,
+    threads: int | None = None,
+) -> pl.DataFrame:
+    """Hold a scenario against targets, by default the figures that its calibration names, with seeds no fit has seen.
+
+    Frame (id, role, quantity, reported, simulated, low, high, residual, ratio, prorated): `simulated` is a mean over
+    `seeds` with its 95 % interval by Student's t (of one run the jackknife's), `reported` prorated to the scenario's
+    days where they are others, `residual` simulated minus reported. A target that is among those `fitted`, or that the
+    scenario says it was fitted to, is no evidence.
+
+    Raise ConfigurationError for a quantity that is no metric.
+    """
+    chosen = targets_of(scenario) if targets is None else targets
+    runs = [
+        run(scenario, seed=replication_seed(_ROOT, _UNSEEN + n), scale=scale, threads=threads) for n in range(seeds)
+    ]
+    known = {result.figure for result in fitted} | {entry.figure for entry in scenario.fitted.values()}
+    rows = []
+    for target in chosen:
+        estimate = _mean(runs, target.quantity)
+        reported = target.value * runs[0].days / target.days
+        role = "fitted" if target.id in known else "predicted"
+        numbers = (estimate.value, estimate.low, estimate.high, estimate.value - reported, estimate.value / reported)
+        rows.append((target.id, role, target.quantity, reported, *numbers, runs[0].days != target.days))
+    return pl.DataFrame(rows, _RESIDUALS, orient="row")
+
+
+def predict(
+    scenario: Scenario,
+    targets: Sequence[Reported],
+    by: str,
+    *,
+    scale: int = 200,
+    seeds: int = 4,
+    threads: int | None = None,
+) -> tuple[Scenario, float, pl.DataFrame]:
+    """Predict targets of another period from a scenario by changing its volumes alone, all by one factor.
+
+    The factor is the one that meets the target whose id is `by`. Return the scenario over the targets' period with the
+    changed volumes, the factor, and the frame of `residuals`, whose role is "sets the volume" for that target and
+    "predicted" for all others.
+
+    Raise ConfigurationError where targets are of several periods, `by` is none of them or nothing of it is counted, or
+    the scenario's calibration names no volume.
+    """
+    ids = [target.id for target in targets]
+    if by not in ids:
+        raise ConfigurationError("predict", f"no target {by!r}", nearest=nearest_name(by, ids))
+    if len({target.period for target in targets}) > 1:
+        raise ConfigurationError("targets", "wanted targets of one period to predict")
+    volumes = dict.fromkeys(entry.volume for entry in scenario.calibration)
+    if not volumes:
+        raise ConfigurationError(scenario.name, "has no [[calibration]] entry that names its volumes")
+    target = targets[ids.index(by)]
+    start, end = (day.isoformat() for day in target.period)
+    there = scenario.replace({"period.start": start, "period.end": end})
+    before = residuals(there, [target], scale=scale, seeds=seeds, threads=threads)["simulated"][0]
+    if not before > 0:
+        raise ConfigurationError("predict", f"nothing is counted of {target.quantity}, so no volume gives it", given=by)
+    factor = target.value / before
+    tables = there.as_dict()
+    changed = {path: f"{parse_volume(value_at(tables, path)) * factor:.6g}/year" for path in volumes}
+    there = there.replace(changed)
+    found = residuals(there, targets, scale=scale, seeds=seeds, threads=threads)
+    role = pl.when(pl.col("id") == by).then(pl.lit("sets the volume")).otherwise(pl.lit("predicted"))
+    return there, factor, found.with_columns(role.alias("role"))
+
+
+def _mean(runs: Sequence[RunResult], metric: str) -> Estimate:
+    """Return the mean of a metric over runs with its interval."""
+    known = runs[0].summary["metric"].to_list()
+    if metric not in known:
+        raise ConfigurationError("targets", f"no quantity {metric!r} in runs", nearest=nearest_name(metric, known))
+    estimates = [result.estimate(metric) for result in runs]
+    return estimates[0] if len(estimates) == 1 else by_t([estimate.value for estimate in estimates])
+
+
+def _solve_entry(
     scenario: Scenario,
     target: CalibrationTarget,
+    figure: Reported,
     trial: Callable[[Scenario], list[RunResult]],
     progress: Callable[[str], None],
 ) -> CalibrationResult:
     """Find the strength that gives the assumed ratio, then the volume that gives the reported count."""
-    figure = ledger.figure(target.figure)
     runs: list[RunResult] = []
 
     def mean(metric: str) -> float:
@@ -91,15 +212,15 @@ def _solve_target(
     def ratio_at(strength: float) -> float:
         runs[:] = trial(scenario.replace({target.strength: strength}))
         ratio = mean("interception ratio")
-        progress(f"{target.figure}: {target.strength} = {strength:.5f} gives a ratio of {ratio:.4f}")
+        progress(f"{figure.id}: {target.strength} = {strength:.5f} gives a ratio of {ratio:.4f}")
         return ratio
 
     where = f"{scenario.name}: calibration.{target.id}"
     strength, reached = _solve(ratio_at, target.interception_ratio, target.low, target.high, where)
-    reported = figure.value * runs[0].days / target.days
+    reported = figure.value * runs[0].days / figure.days
     latent = getattr(scenario.traffic, target.channel).latent * reported / mean("intercepted")
     return CalibrationResult(
-        figure=target.figure,
+        figure=figure.id,
         reported=figure.value,
         interception_ratio=target.interception_ratio,
         reached_ratio=reached,

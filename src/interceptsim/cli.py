@@ -21,6 +21,7 @@ from interceptsim.errors import InterceptSimError, nearest_name
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+    from interceptsim.experiments.study import Study
     from interceptsim.scenario import Scenario
 
 __all__ = ["main"]
@@ -75,11 +76,11 @@ def main(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-def _scale(_ctx: click.Context, _param: click.Parameter, given: str) -> int:
+def _scale(_ctx: click.Context, _param: click.Parameter, given: str | None) -> int | None:
     from interceptsim.units import parse_scale
 
     try:
-        return parse_scale(given)
+        return None if given is None else parse_scale(given)
     except ValueError as error:
         raise click.BadParameter(f"{given!r}: {error}") from None
 
@@ -114,6 +115,9 @@ def _imported(scenario: Scenario) -> Scenario:
 
 
 _SETTINGS = click.option("--set", "settings", metavar="PATH=VALUE", multiple=True, help="Change one value; repeatable.")
+_EXECUTOR = click.option("--executor", metavar="local|dask://HOST:PORT", help="Where runs are made; local by default.")
+_WORKERS = click.option("--workers", type=int, help="Local processes; by default one a core.")
+_STORE = click.option("--store", metavar="DIR", help="Where finished runs are kept; runs/store by default.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
 
@@ -184,6 +188,10 @@ def run(
 @click.option("--variant", "texts", metavar="'NAME: PATH=VALUE, ...'", multiple=True, help="A variant; repeatable.")
 @click.option("--policies", metavar="FILE", multiple=True, help="A variant with this file's policies; repeatable.")
 @click.option("--replications", default=5, show_default=True, help="Pairs of runs, each with a seed of its own.")
+@click.option("--until", metavar="METRIC=WIDTH", multiple=True, help="Add pairs until its interval is ± so narrow.")
+@click.option("--at-most", default=100, show_default=True, help="How many pairs --until may come to.")
+@click.option("--interval", type=click.Choice(["t", "bootstrap"]), default="t", show_default=True)
+@click.option("--workers", type=int, help="Make the runs in so many processes, on one thread each.")
 @_options_of_runs
 @click.option("--out", metavar="DIR", help="Keep the differences in a new directory.")
 @_JSON
@@ -191,7 +199,7 @@ def compare(
     scenario: str,
     texts: tuple[str, ...],
     policies: tuple[str, ...],
-    replications: int,
+    until: tuple[str, ...],
     settings: tuple[str, ...],
     allow_python: bool,
     out: str | None,
@@ -200,12 +208,13 @@ def compare(
 ) -> None:
     """Set variants of SCENARIO beside it, over the same latent traffic, and print what they change."""
     from interceptsim.experiments.compare import compare as set_beside
-    from interceptsim.experiments.compare import parse_variant, variants_of
+    from interceptsim.experiments.compare import parse_variant, parse_wish, variants_of
     from interceptsim.printing import print_comparison, progress_bar
     from interceptsim.results import writing_aside
     from interceptsim.scenario_files import load_policies
 
     loaded = _load(scenario, settings, allow_python=allow_python)
+    wishes = dict(parse_wish(text) for text in until)
     named = [parse_variant(text) for text in texts]
     named += [(Path(file).stem, {"policies": load_policies(Path(file))}) for file in policies]
     variants = variants_of(loaded, named)
@@ -213,7 +222,7 @@ def compare(
         variants = {name: _imported(variant) for name, variant in variants.items()}
     with writing_aside(Path(out)) if out is not None else contextlib.nullcontext() as aside:
         with progress_bar(f"{loaded.name} and variants", shown=sys.stderr.isatty()) as progress:
-            found = set_beside(loaded, variants, replications=replications, progress=progress, **options)
+            found = set_beside(loaded, variants, until=wishes, progress=progress, **options)
         if aside is not None:
             found.write_into(aside)
     if as_json:
@@ -222,6 +231,101 @@ def compare(
         print_comparison(found)
         if out is not None:
             click.echo(f"kept in {out}")
+
+
+def _options_of_studies(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that studies are carried out by."""
+    options = (
+        click.argument("file"),
+        _EXECUTOR,
+        _WORKERS,
+        _STORE,
+        click.option("--scale", callback=_scale, help="One in N lines and people, in place of the file's."),
+        click.option("--days", type=int, help="Count only so many days, in place of the file's."),
+        click.option("--replications", type=int, help="Runs of each point, in place of the file's."),
+        _SETTINGS,
+        _JSON,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _study(file: str, settings: tuple[str, ...], options: dict[str, Any]) -> Study:
+    """Return the study of a file, with what options say in place of it."""
+    from interceptsim.experiments.study import load_study
+    from interceptsim.tables import parse_setting
+
+    own = {name: options.pop(name) for name in ("scale", "days", "replications")}
+    return load_study(file, set=dict(parse_setting(text) for text in settings), **own)
+
+
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what it would take, and make nothing.")
+
+
+@main.command()
+@_options_of_studies
+@_DRY_RUN
+@click.option("--so-far", is_flag=True, help="Print what there is so far, and make nothing.")
+def sweep(file: str, settings: tuple[str, ...], **options: Any) -> None:
+    """Make the runs of FILE, a study's TOML file or shipped name, that are not there yet; print its table."""
+    from interceptsim.cli_studies import show_sweep
+
+    show_sweep(_study(file, settings, options), **options)
+
+
+@main.command()
+@_options_of_studies
+@click.option("--method", type=click.Choice(["morris", "sobol"]), help="In place of the file's.")
+@_DRY_RUN
+def sensitivity(file: str, settings: tuple[str, ...], **options: Any) -> None:
+    """Tell which axes of FILE, a study's TOML file or shipped name, its metrics hang on."""
+    from interceptsim.cli_studies import show_sensitivities
+
+    show_sensitivities(_study(file, settings, options), **options)
+
+
+@main.command()
+@_options_of_studies
+def optimise(file: str, settings: tuple[str, ...], **options: Any) -> None:
+    """Search the axes of FILE, a study's TOML file or shipped name, for the points that are best by its objectives."""
+    from interceptsim.cli_studies import show_optimum
+
+    show_optimum(_study(file, settings, options), **options)
+
+
+@main.command()
+@click.argument("scenario", default="china-2025")
+@click.option("--limit", default=0.95, show_default=True, help="AUC that no single column may exceed.")
+@_options_of_runs
+@_JSON
+def audit(
+    scenario: str,
+    limit: float,
+    settings: tuple[str, ...],
+    allow_python: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Tell how well single columns, and a shallow tree, separate fraud from ordinary traffic in SCENARIO.
+
+    --days defaults to the longest panel of ordinary callers. Ends with exit code 1 where a column exceeds the limit.
+    """
+    from interceptsim.audit import audit as judge
+    from interceptsim.printing import print_audit, progress_bar
+
+    loaded = _load(scenario, settings, allow_python=allow_python)
+    with progress_bar(f"{loaded.name} at 1:{options['scale']}", shown=sys.stderr.isatty()) as progress:
+        found = judge(loaded, limit=limit, progress=progress, **options)
+    if as_json:
+        click.echo(json.dumps(found.as_json()))
+    else:
+        print_audit(found)
+    for leak in found.leaks.iter_rows(named=True):
+        told = "{channel}, by {per}: {column} has an AUC of {auc:.4f}".format(**leak)
+        click.echo(f"interceptsim: {told}, above {limit:g}", err=True)
+    if not found.leaks.is_empty():
+        raise click.exceptions.Exit(1)
 
 
 @main.command()
@@ -278,30 +382,45 @@ def figures(as_json: bool) -> None:
 
 @main.command()
 @click.argument("scenario")
+@click.option("--targets", "file", metavar="FILE", help="Fit to, or predict, what this file holds: TOML or CSV.")
+@click.option("--predict", "by", metavar="ID", help="Predict the targets by changing volumes alone, to meet this one.")
+@click.option("--profile", "ratios", metavar="RATIO,...", help="Fit under each of these interception ratios.")
 @click.option("--scale", default="1:100", show_default=True, callback=_scale, help="Scale of the runs it makes.")
 @click.option("--seeds", default=4, show_default=True, type=click.IntRange(1, 100), help="Runs for each trial.")
 @click.option("--threads", type=int, help="Threads; by default one a core.")
+@_EXECUTOR
+@_WORKERS
+@_STORE
 @_SETTINGS
 @click.option("--out", metavar="FILE", help="Write the scenario with its fitted values here.")
+@_JSON
 def calibrate(
-    scenario: str, scale: int, seeds: int, threads: int | None, settings: tuple[str, ...], out: str | None
+    scenario: str,
+    file: str | None,
+    by: str | None,
+    ratios: str | None,
+    settings: tuple[str, ...],
+    out: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
-    """Solve SCENARIO's latent volumes and strengths for the reported figures."""
-    from interceptsim.calibration import calibrate as solve
-    from interceptsim.calibration import write_fitted
+    """Solve SCENARIO's latent volumes and strengths for reported figures; or ask what those cannot tell."""
+    from interceptsim.cli_studies import show_fit, show_prediction, show_profile
+    from interceptsim.targets import read_targets
 
-    def say(text: str) -> None:
-        click.echo(text, err=True)
-
-    _, found = solve(_load(scenario, settings), scale=scale, seeds=seeds, threads=threads, progress=say)
-    for result in found:
-        click.echo(
-            f"{result.figure}: ratio {result.reached_ratio:.4f} (assumed {result.interception_ratio:g}) with "
-            f"{result.strength_path} = {result.strength:g}, {result.volume_path} = {result.volume}"
-        )
-    if out is not None:
-        write_fitted(scenario, found, Path(out))
-        click.echo(f"written to {out}")
+    if sum(one is not None for one in (by, ratios, out)) > 1:
+        raise click.UsageError("--predict, --profile and --out each ask for something else; give one of them")
+    if by is not None and file is None:
+        raise click.UsageError("--predict needs --targets FILE")
+    elsewhere = {name: options.pop(name) for name in ("executor", "workers", "store")}
+    loaded = _load(scenario, settings)
+    targets = None if file is None else read_targets(Path(file))
+    if ratios is not None:
+        show_profile(loaded, ratios, options["scale"], options["seeds"], as_json=as_json, **elsewhere)
+    elif by is not None and targets is not None:
+        show_prediction(loaded, targets, by, as_json=as_json, **options)
+    else:
+        show_fit(loaded, targets, scenario, out, as_json=as_json, **options)
 
 
 @main.command()

@@ -2,12 +2,20 @@
 
 Two habits keep kernels fast: a helper that runs once a row takes scalars, never a tuple of arrays (handing one
 over counts references on every array), and a loop takes the columns it reads out of the tuple beforehand.
+
+What numba keeps on disk it uses while the file of a kernel is the same. But a kernel has the helpers and constants of
+other modules in it too, so here it is used while all that its module imports from the package is the same.
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import re
+import sys
 from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -43,4 +51,38 @@ def kernel(function: Function) -> Function:
     a loop that may raise is not vectorised. The plain function is `.py_func`.
     """
     compiled: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
+    kept = compiled._cache._cache_file  # noqa: SLF001  numba has no other way to say what a kernel depends on
+    kept._source_stamp = (kept._source_stamp, _stamp(function.__module__))  # noqa: SLF001
     return compiled
+
+
+_PACKAGE = __name__.partition(".")[0]
+_IMPORTS = re.compile(
+    rf"^(?:from ({_PACKAGE}[\w.]*) import (\([^)]*\)|[^\n]*)|import ({_PACKAGE}[\w.]*))", re.MULTILINE
+)
+
+
+@functools.cache
+def _stamp(module: str) -> str:
+    """Return a digest of the text of a module and of all that it imports from the package."""
+    texts: dict[str, bytes] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        file = _file(name)
+        if name in texts or file is None:
+            continue
+        texts[name] = file.read_bytes()
+        for source, names, whole in _IMPORTS.findall(texts[name].decode("utf-8")):
+            waiting += [whole] if whole else [source, *(f"{source}.{part}" for part in re.findall(r"\w+", names))]
+    return blake2b(repr(sorted(texts.items())).encode(), digest_size=16).hexdigest()
+
+
+def _file(module: str) -> Path | None:
+    """Return the file of a module of the package, or of one that is loaded; None where there is no such file."""
+    if module.partition(".")[0] != _PACKAGE:
+        file = getattr(sys.modules.get(module), "__file__", None)
+        return Path(file) if file else None
+    path = Path(__file__).parent.joinpath(*module.split(".")[1:])
+    found = (path.with_suffix(".py"), path / "__init__.py")
+    return next((file for file in found if file.is_file()), None)

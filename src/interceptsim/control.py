@@ -1,12 +1,13 @@
 """The control plane: SimPy's clock, and the processes that decide when the data plane changes.
 
-Both engines share it. It receives first complaints, lets police work on them, publishes lists, and posts
-listings through a `Port`. Its clock counts whole microseconds from the start of the run; what happens at one
-microsecond happens in the order (kind, rank), never in the order of insertion.
+Both engines share it. It receives first complaints, lets police work on them, publishes lists, measures the load of
+the network, and posts what follows through a `Port`. Its clock counts whole microseconds from the start of the run;
+what happens at one microsecond happens in the order (kind, rank), never in the order of insertion.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,15 +17,16 @@ import simpy
 from numpy.typing import NDArray
 
 from interceptsim.filtering.policies import RejectListedNumbers
+from interceptsim.network.load import NetworkLoad
 from interceptsim.randomness import DELAY_CONSTANT, stream_id
 from interceptsim.response.police import COMPLAINT, delays_of, hand_over_times
 from interceptsim.results import Posting
 from interceptsim.scenario import Scenario
 
-__all__ = ["PUBLICATION", "ControlPlane", "Port"]
+__all__ = ["MEASUREMENT", "PUBLICATION", "ControlPlane", "Port"]
 
-PUBLICATION = 1
-"""The first kind of events at one microsecond; SimPy's own go before, an engine's after."""
+PUBLICATION, MEASUREMENT = 1, 2
+"""The first kinds of events at one microsecond; SimPy's own go before, an engine's after."""
 
 _RANKS = 96  # bits of an event's rank within its kind
 
@@ -40,6 +42,14 @@ class Port(Protocol):
         from_us: NDArray[np.int64],
     ) -> None:
         """List numbers for a rule from given times on, in us from the start of the run."""
+        ...
+
+    def take_measured(self) -> NDArray[np.int64]:
+        """Return what came to the network since the last call, int64 (groups, 2): attempts, us of circuits wanted."""
+        ...
+
+    def post_network(self, lost: NDArray[np.uint64], lag_us: NDArray[np.int64], from_us: int) -> None:
+        """Set each group's threshold for finding no circuit free and the us its messages take, from a time on."""
         ...
 
 
@@ -59,7 +69,15 @@ class ControlPlane:
     `listed` count numbers since `begin_counting`; `posted` is every posting, if `keep_posted` is set.
     """
 
-    def __init__(self, scenario: Scenario, key: NDArray[np.uint64], port: Port, *, keep_posted: bool = False) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        key: NDArray[np.uint64],
+        port: Port,
+        *,
+        network: NetworkLoad | None = None,
+        keep_posted: bool = False,
+    ) -> None:
         self.env = simpy.Environment(initial_time=0)
         self.posted: list[Posting] = []
         self._keep_posted = keep_posted
@@ -72,6 +90,9 @@ class ControlPlane:
         self.listed = {policy.id: 0 for policy in scenario.lists}
         for position, desk in enumerate(self._desks):
             self.env.process(self._publish(desk, position))
+        self._network = network
+        if network is not None:
+            self.env.process(self._measure(network))
 
     def receive(self, complaints: np.ndarray) -> None:
         """Give police the first complaints of numbers (`COMPLAINT` records); each starts its delay at once."""
@@ -92,6 +113,12 @@ class ControlPlane:
         """Forget what the warm-up counted."""
         self.handed_over = 0
         self.listed = dict.fromkeys(self.listed, 0)
+        if self._network is not None:
+            self._network.begin_counting()
+
+    def network_counts(self) -> dict[str, int]:
+        """Return what was found of each element of the network, by metric."""
+        return self._network.counts() if self._network is not None else {}
 
     def at(self, time_us: int, kind: int, rank: int = 0) -> simpy.Event:
         """Return an event at a time, after those of that microsecond that are less by (kind, rank)."""
@@ -124,3 +151,11 @@ class ControlPlane:
             if self._keep_posted:
                 self.posted.append(Posting(now, policy.id, found["line"], found["generation"], from_us))
             self._port.post_listing(policy.id, found["line"], found["generation"], from_us)
+
+    def _measure(self, network: NetworkLoad) -> Generator[simpy.Event, None, None]:
+        """Read at the end of each interval what was counted in it, and post what holds in the next."""
+        for interval in itertools.count():
+            yield self.at(interval * network.every_us, MEASUREMENT)
+            if interval > 0:
+                network.close(self._port.take_measured())
+            self._port.post_network(*network.open(), int(self.env.now))

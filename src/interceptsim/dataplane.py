@@ -2,7 +2,7 @@
 
 Takes a population, a compiled filter and a slice; keeps rule state and integer accounts; gives the first
 complaints about numbers, and rows where they are recorded. It knows no clock: who calls `advance` says up to
-when, and posts changes through `post_listing`.
+when, and posts changes through `post_listing` and `post_network`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from interceptsim.dataplane_kernels import (
 from interceptsim.errors import LookaheadError
 from interceptsim.filtering.kernels import decide
 from interceptsim.filtering.plan import NumberIndex, state_table
+from interceptsim.network.load import validity_of
 from interceptsim.response.police import COMPLAINT
 from interceptsim.traffic.kernels import Supply, empty_draws, generate
-from interceptsim.units import DAY_US
+from interceptsim.units import DAY_US, HOUR_US
 from interceptsim.world import SIMULATED_COLUMNS, Accounts, World
 
 __all__ = ["BATCH_ROWS", "DataPlane"]
@@ -84,11 +85,15 @@ class DataPlane:
             reached=world.calendar.reached,
             weight=world.calendar.weight,
             carriers=world.carriers(),
+            lost=np.zeros(len(population.groups), np.uint64),
+            lag_us=np.zeros(len(population.groups), np.int64),
+            validity_us=validity_of(world.scenario.network, population.names),
             epoch_us=world.epoch_us,
+            end_us=world.to_hour * HOUR_US,
             subscribers=max(world.scenario.population.subscribers // world.scale, 1),
             stride=world.scale,
+            incoming="a_incoming" in core.needs,
         )
-        self._bounds = world.complaint_bounds()
         self._record = record
         self._state = state_table(max(len(population.lines), 1), core.words)
         self._indices = [NumberIndex(core.words) for _ in range(threads)]
@@ -150,7 +155,6 @@ class DataPlane:
                     core.ops,
                     core.pool,
                     self._state,
-                    self._bounds,
                     worker.draws,
                     worker.rows,
                     a,
@@ -166,7 +170,7 @@ class DataPlane:
             rows.outside[k, :n] = says(batch)
         decide(core.ops, core.pool, rows, n, state)
         to = worker.accounts, worker.complaints
-        held = account(self._lines, self._groups, self._supply, self._bounds, rows, n, *to, 0)
+        held = account(self._lines, self._groups, self._supply, rows, n, *to, 0)
         self._keep(worker, n, held)
 
     def _keep(self, worker: _Worker, n: int, held: int) -> None:
@@ -251,7 +255,6 @@ class DataPlane:
                     index.table,
                     index.held,
                     index.state,
-                    self._bounds,
                     worker.rows,
                     worker.accounts,
                     worker.complaints,
@@ -278,6 +281,23 @@ class DataPlane:
             raise LookaheadError(f"policies.{policy_id}", int(from_us.min()), self.decided_us)
         word = self._core.first_word[policy_id]
         list_numbers(self._lines, self._state, word, line, generation, from_us, self._epoch_us)
+
+    def take_measured(self) -> NDArray[np.int64]:
+        """Return what came to the network since the last call, int64 (groups, 2), and begin again from zero."""
+        total: NDArray[np.int64] = np.sum([w.accounts.load for w in self._workers], axis=0)
+        for worker in self._workers:
+            worker.accounts.load.fill(0)
+        return total
+
+    def post_network(self, lost: NDArray[np.uint64], lag_us: NDArray[np.int64], from_us: int) -> None:
+        """Let calls of each group be lost by draws below `lost`, and messages take `lag_us`, from `from_us` on.
+
+        Raise LookaheadError unless that is `decided_us`: slices are cut where the load is measured.
+        """
+        if from_us != self.decided_us:
+            raise LookaheadError("network.measure_every", from_us, self.decided_us)
+        self._supply.lost[:] = lost
+        self._supply.lag_us[:] = lag_us
 
     def take_day(self) -> NDArray[np.int64]:
         """Return the counts since the last call, int64 (cells, columns), and begin again from zero."""

@@ -9,12 +9,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from interceptsim.attempts import DELIVERED, INTERCEPT, INTERCEPTED, OUTCOMES, Rows
-from interceptsim.compiled import Column, Scalar, Table, kernel
+from interceptsim.attempts import (
+    ANSWERED,
+    DELIVERED,
+    EXPIRED,
+    FAILED,
+    INTERCEPT,
+    INTERCEPTED,
+    LABEL,
+    LOST,
+    OPEN,
+    OUTCOMES,
+    SMS,
+    UNANSWERED,
+    Rows,
+)
+from interceptsim.compiled import Column, Record, Scalar, Table, kernel
 from interceptsim.filtering.batch_kernels import find_slots
 from interceptsim.filtering.kernels import decide
-from interceptsim.randomness import draw, mix64
-from interceptsim.traffic.kernels import CLI_OWN, Draws, Supply, generate
+from interceptsim.randomness import delay_us, draw, mix64
+from interceptsim.traffic.kernels import CLI_OWN, Draws, Supply, generate, react
+from interceptsim.units import DAY_US
 from interceptsim.world import Accounts
 
 __all__ = ["PRESENTED", "advance_lines", "decide_presented", "list_numbers", "order_part", "present_lines"]
@@ -30,6 +45,7 @@ PRESENTED = np.dtype(
         ("content", "u4"),
         ("text_score", "i4"),
         ("link", "u4"),
+        ("a_incoming", "u4"),
         ("channel", "u1"),
         ("a_kind", "u1"),
         ("entry", "u1"),
@@ -44,31 +60,80 @@ _OUTCOMES = len(OUTCOMES)
 
 
 @kernel
+def _fate(
+    group: Record, key: Column, lost: Scalar, labelled: Scalar, index: Scalar, ordinal: Scalar
+) -> tuple[Scalar, Scalar, Scalar]:
+    """Return an outcome where no policy intercepts, for how long it wants a circuit, and the draw of a complaint."""
+    w0, w1, w2, w3 = draw(key[0], key[1], group.fate_stream, index, ordinal)
+    if group.channel == SMS:
+        return DELIVERED, np.int64(0), w3
+    if w1 < group.failed_bound:
+        return LOST if w0 < lost else FAILED, np.int64(0), w3
+    ring = mix64(w1 << np.uint64(32) | w2) >> np.uint64(32)
+    held = delay_us(ring, group.ring.kind, group.ring.minimum, group.ring.scale, group.ring.sigma)
+    if w1 >= (group.labelled_bound if labelled else group.answered_bound):
+        return LOST if w0 < lost else UNANSWERED, held, w3
+    held += delay_us(w2, group.talk.kind, group.talk.minimum, group.talk.scale, group.talk.sigma)
+    return LOST if w0 < lost else ANSWERED, held, w3
+
+
+@kernel
 def account(
     lines: Table,
     groups: Table,
     supply: Supply,
-    complaint_bounds: Column,
     rows: Rows,
     n: Scalar,
     accounts: Accounts,
     complaints: Table,
     held: Scalar,
 ) -> int:
-    """Count the first `n` decided rows; append first complaints to `complaints`; return how many it holds.
+    """Find and count what became of the first `n` decided rows; append first complaints to `complaints`.
 
-    `complaint_bounds` (uint64, by channel) are thresholds of the draw for a complaint.
+    Return how many complaints it then holds.
     """
-    key, epoch_us = supply.key, supply.epoch_us
+    key, epoch_us, end_us, lost = supply.key, supply.epoch_us, supply.end_us, supply.lost
+    lag_us, validity_us = supply.lag_us, supply.validity_us
     daily, folds, rules = accounts.daily, accounts.folds, accounts.rules
-    numbers, complained = accounts.numbers, accounts.complaints
-    which, code, reason, matched_by = rows.line, rows.code, rows.reason, rows.matched
+    load, held_us = accounts.load, accounts.held_us
+    numbers, complained, cut_off = accounts.numbers, accounts.complaints, accounts.cut_off
+    which, code, reason, matched_by, outcomes = rows.line, rows.code, rows.reason, rows.matched, rows.outcome
     generation, ordinal, fresh, time_us = rows.generation, rows.ordinal, rows.fresh, rows.time_us
+    b_number = rows.b_number
     for r in range(n):
         i = which[r]
         line = lines[i]
         group = groups[line.group]
-        outcome = INTERCEPTED if code[r] == INTERCEPT else DELIVERED
+        at = time_us[r] - epoch_us
+        late = np.int64(0)
+        told = False
+        if code[r] == INTERCEPT:
+            outcome = INTERCEPTED
+            if group.ordinary and line.cut_off_day != at // DAY_US:
+                line.cut_off_day = at // DAY_US
+                cut_off[line.fold, line.group] += 1
+        else:
+            outcome, busy, word = _fate(group, key, lost[line.group], code[r] == LABEL, line.index, ordinal[r])
+            load[line.group, 0] += 1
+            load[line.group, 1] += busy
+            if outcome == DELIVERED:
+                late = lag_us[line.group]
+                if late > validity_us[line.group]:
+                    outcome = EXPIRED
+                elif at + late > end_us:
+                    outcome = OPEN
+                told = outcome == DELIVERED and word < group.complaint_bound
+            elif outcome != LOST:
+                held_us[line.fold, line.group] += busy
+                told = outcome != FAILED and word < group.complaint_bound
+                if at + busy > end_us:
+                    outcome = OPEN
+        outcomes[r] = outcome
+        if group.adapts and line.generation == generation[r]:
+            lure = (
+                draw(key[0], key[1], group.again_stream, line.index, ordinal[r])[0] if group.again_bound > 0 else word
+            )
+            react(line, group, at, outcome == INTERCEPTED, outcome == ANSWERED, b_number[r], lure)
         column = reason[r] * _OUTCOMES + outcome
         daily[line.cell, column] += 1
         folds[line.fold, line.group, column] += 1
@@ -85,18 +150,16 @@ def account(
         if group.cli != CLI_OWN:
             continue
         numbers[line.fold, line.group] += fresh[r]
-        if outcome == DELIVERED and line.reported != generation[r]:
-            word, _, _, _ = draw(key[0], key[1], group.complaint_stream, line.index, ordinal[r])
-            if word < complaint_bounds[group.channel]:
-                line.reported = generation[r]
-                complained[line.fold, line.group] += 1
-                c = complaints[held]
-                c.time_us = time_us[r] - epoch_us
-                c.line = i
-                c.generation = generation[r]
-                c.stream = group.police_stream
-                c.index = line.index
-                held += 1
+        if told and line.reported != generation[r]:
+            line.reported = generation[r]
+            complained[line.fold, line.group] += 1
+            c = complaints[held]
+            c.time_us = at + late
+            c.line = i
+            c.generation = generation[r]
+            c.stream = group.police_stream
+            c.index = line.index
+            held += 1
     return held
 
 
@@ -113,7 +176,6 @@ def advance_lines(
     ops: Column,
     pool: Column,
     state: Column,
-    complaint_bounds: Column,
     draws: Draws,
     rows: Rows,
     accounts: Accounts,
@@ -130,7 +192,7 @@ def advance_lines(
             lines, groups, supply, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
         )
         decide(ops, pool, rows, n, state)
-        held = account(lines, groups, supply, complaint_bounds, rows, n, accounts, complaints, held)
+        held = account(lines, groups, supply, rows, n, accounts, complaints, held)
         done = cursor == stop and pending == 0
         if one_batch or done or held + rows.time_us.shape[0] > complaints.shape[0]:
             return cursor, pending, n, held
@@ -170,6 +232,7 @@ def present_lines(
             one.content = rows.content[r]
             one.text_score = rows.text_score[r]
             one.link = rows.link[r]
+            one.a_incoming = rows.a_incoming[r]
             one.channel = rows.channel[r]
             one.a_kind = rows.a_kind[r]
             one.entry = rows.entry[r]
@@ -236,7 +299,6 @@ def decide_presented(
     table: Column,
     known: Scalar,
     state: Column,
-    complaint_bounds: Column,
     rows: Rows,
     accounts: Accounts,
     complaints: Table,
@@ -250,7 +312,7 @@ def decide_presented(
         n, cursor = take_presented(presented, order, cursor, rows)
         known = find_slots(table, known, state, rows, n)
         decide(ops, pool, rows, n, state)
-        held = account(lines, groups, supply, complaint_bounds, rows, n, accounts, complaints, held)
+        held = account(lines, groups, supply, rows, n, accounts, complaints, held)
         if one_batch or cursor == order.shape[0] or held + rows.time_us.shape[0] > complaints.shape[0]:
             return cursor, known, n, held
 
@@ -270,6 +332,7 @@ def take_presented(presented: Table, order: Column, cursor: Scalar, rows: Rows) 
         rows.content[r] = one.content
         rows.text_score[r] = one.text_score
         rows.link[r] = one.link
+        rows.a_incoming[r] = one.a_incoming
         rows.channel[r] = one.channel
         rows.a_kind[r] = one.a_kind
         rows.entry[r] = one.entry

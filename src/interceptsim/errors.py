@@ -85,9 +85,13 @@ class LookaheadError(InterceptSimError):
         self.what = what
         self.effect_us = effect_us
         self.decided_us = decided_us
-        super().__init__(
-            f"{what}: would take effect at {effect_us} us, but traffic is decided up to {decided_us} us; "
-            "a posting delay is shorter than the slice"
+        super().__init__(what, effect_us, decided_us)  # SimPy makes errors of processes again from their arguments
+
+    def __str__(self) -> str:
+        """Tell what would take effect when."""
+        return (
+            f"{self.what}: would take effect at {self.effect_us} us, but traffic is decided up to "
+            f"{self.decided_us} us; a posting delay is shorter than the slice"
         )
 
 

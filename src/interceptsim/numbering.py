@@ -23,6 +23,7 @@ __all__ = [
     "INTERNATIONAL",
     "KIND_NAMES",
     "NATIONAL",
+    "OWN_SERIALS",
     "RANDOM_SERIALS",
     "SHORT_CODE",
     "format_number",
@@ -52,6 +53,9 @@ _BLOCK = np.uint64(10_000)
 
 RANDOM_SERIALS = int(_LANDLINE_SPAN)
 """How many different random landlines there are to present."""
+
+OWN_SERIALS = (int(_FOREIGN_SPAN), int(_OWN_SPAN), int(_SENDER_SPAN))
+"""How many different numbers lines can own, by kind; abroad, for each country code."""
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _PLAIN = re.compile(r"[ \-().]")

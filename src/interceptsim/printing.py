@@ -1,4 +1,4 @@
-"""What the command line prints for people: tables of a run and of a comparison, numbers as they are said, progress."""
+"""What the command line prints for people: tables of runs, comparisons and audits, numbers as people say them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,22 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from interceptsim.audit import Audit, View
 from interceptsim.experiments.compare import Comparison
-from interceptsim.results import RunResult
+from interceptsim.results import Estimate, RunResult
 from interceptsim.scenario import Scenario
+from interceptsim.units import DAY_US
 
-__all__ = ["plain_console", "print_comparison", "print_run", "progress_bar"]
+__all__ = [
+    "plain_console",
+    "plain_table",
+    "print_audit",
+    "print_comparison",
+    "print_run",
+    "progress_bar",
+    "readable",
+    "span",
+]
 
 _UNITS = {"voice": "calls", "sms": "messages"}
 
@@ -50,7 +61,7 @@ def progress_bar(title: str, *, shown: bool) -> Iterator[Callable[[int, int, int
         yield progress
 
 
-def _readable(value: float, of: float | None = None) -> str:
+def readable(value: float, of: float | None = None) -> str:
     """Write a number as people say it, in the unit that fits `of` (the number itself by default)."""
     reference = abs(value if of is None else of)
     for size, name in ((1e9, " bn"), (1e6, " M"), (1e3, " k")):
@@ -59,11 +70,11 @@ def _readable(value: float, of: float | None = None) -> str:
     return f"{value:.4g}"
 
 
-def _interval(low: float, high: float, of: float) -> str:
+def span(low: float, high: float, of: float) -> str:
     """Write an interval in the unit in which `of` is shown, unless that is 0."""
     shown = of or high
-    ends = [_readable(end, shown).partition(" ")[0] for end in (low, high)]
-    return " – ".join(ends) + ("" if of else _readable(high).removeprefix(ends[1]))
+    ends = [readable(end, shown).partition(" ")[0] for end in (low, high)]
+    return " – ".join(ends) + ("" if of else readable(high).removeprefix(ends[1]))
 
 
 def plain_console() -> Console:
@@ -71,7 +82,8 @@ def plain_console() -> Console:
     return Console(markup=False, emoji=False)
 
 
-def _table(title: str, left: tuple[str, ...], right: tuple[str, ...], last: str | None = None) -> Table:
+def plain_table(title: str, left: tuple[str, ...], right: tuple[str, ...], last: str | None = None) -> Table:
+    """Return an empty table with columns to the left, columns of numbers to the right of them, and one of words."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in left:
         table.add_column(column, no_wrap=True)
@@ -107,12 +119,12 @@ def print_run(result: RunResult) -> None:
     )
     if result.targets:
         columns = ("reported", "simulated", "interval", "ratio")
-        table = _table("Reported and simulated", ("figure",), columns, "role")
+        table = plain_table("Reported and simulated", ("figure",), columns, "role")
         for t in result.targets:
             shown = (
-                _readable(t.reported),
-                _readable(t.simulated),
-                _interval(t.low, t.high, t.simulated),
+                readable(t.reported),
+                readable(t.simulated),
+                span(t.low, t.high, t.simulated),
                 f"{t.ratio:.4f}",
             )
             table.add_row(t.id, *shown, t.role)
@@ -128,23 +140,28 @@ def print_run(result: RunResult) -> None:
     for channel, unit in _UNITS.items():
         if not result.metrics.get(f"{channel}.made"):
             continue
-        table = _table(f"What became of the {unit}", ("",), (unit, "interval"), "status")
+        table = plain_table(f"What became of the {unit}", ("",), (unit, "interval"), "status")
         for metric, value, low, high, of, status in result.summary.iter_rows():
-            if not metric.startswith(f"{channel}.") or (".settled by " in metric and not value):
+            by_rule = ".settled by " in metric or ".intercepted by " in metric
+            if not metric.startswith(f"{channel}.") or (by_rule and not (value and ".settled" in metric)):
                 continue
             table.add_row(
                 _named(metric, channel),
-                f"{value:.4f}" if of == "ratio" else _readable(value),
-                f"{low:.4f} – {high:.4f}" if of == "ratio" else _interval(low, high, value),
+                f"{value:.4f}" if of == "ratio" else readable(value),
+                f"{low:.4f} – {high:.4f}" if of == "ratio" else span(low, high, value),
                 status,
             )
         console.print(table)
-        rules = _table(f"What each rule matched, in {unit} at 1:{result.scale}", ("rule",), ("matched", "alone"))
+        rules = plain_table(f"What each rule matched, in {unit} at 1:{result.scale}", ("rule",), ("matched", "alone"))
         for name, matched in result.metrics.items():
             rule = name.removeprefix(f"{channel}.matched by ")
             if rule != name and not name.endswith(" alone") and matched:
                 rules.add_row(rule, f"{matched:,}", f"{result.metrics[name + ' alone']:,}")
         console.print(rules)
+    if "ordinary voice.made" in result.metrics or "ordinary sms.made" in result.metrics:
+        _print_false_positives(console, result)
+    if result.scenario.network is not None:
+        _print_network(console, result)
     console.print(
         f"{result.attempts:,} attempts decided in {result.wall_s:.2f} s "
         f"({result.attempts / result.wall_s / 1e6:.1f} million a second, {result.threads} threads, slices of "
@@ -152,12 +169,88 @@ def print_run(result: RunResult) -> None:
     )
 
 
+def _print_false_positives(console: Console, result: RunResult) -> None:
+    """Print what each rule takes from fraud and from ordinary callers, and whom it cuts off."""
+    found = {metric: Estimate(value, low, high) for metric, value, low, high, _, _ in result.summary.iter_rows()}
+    over = "a year" if result.days == result.scenario.period.days else f"in {result.days} days"
+    for channel, unit in _UNITS.items():
+        ordinary = f"ordinary {channel}"
+        if not result.metrics.get(f"{ordinary}.made"):
+            continue
+        table = plain_table(
+            f"{unit.capitalize()} intercepted {over}", ("by",), ("of fraud", "of ordinary", "per 100,000")
+        )
+        made = found[f"{ordinary}.made"].value
+        names = [m.partition(".intercepted by ")[2] for m in found if m.startswith(f"{ordinary}.intercepted by ")]
+        for shown, metric in (("all rules", "intercepted"), *((f"  {n}", f"intercepted by {n}") for n in names)):
+            fraud, others = found[f"{channel}.{metric}"], found[f"{ordinary}.{metric}"]
+            if fraud.value or others.value:
+                table.add_row(shown, _over(fraud), _over(others), readable(others.value / made * 1e5))
+        console.print(table)
+    columns = ("intercepted", "per 100,000", "labelled", "numbers hit on a day")
+    table = plain_table(f"Ordinary callers cut off {over}", ("class",), columns)
+    for callers in result.scenario.traffic.ordinary:
+        cut = found.get(f"{callers.id}.intercepted")
+        if cut is not None:
+            rate, hit = found[f"{callers.id}.intercepted per 100,000"], found[f"{callers.id}.numbers cut off on a day"]
+            labelled = found.get(f"{callers.id}.labelled")
+            shown = readable(labelled.value) if labelled else "0"
+            table.add_row(callers.id, _over(cut), readable(rate.value), shown, _over(hit))
+    console.print(table)
+    shares = [f"{found[f'{c}.precision'].value:.3f} of {u}" for c, u in _UNITS.items() if f"{c}.precision" in found]
+    sampled = sum(result.metrics.get(f"ordinary {channel}.made", 0) for channel in _UNITS)
+    console.print(
+        f"Of what is intercepted, fraud is (precision) {' and '.join(shares)}. Ordinary callers are a sample: "
+        f"{sampled:,} attempts, {sampled / max(result.attempts, 1):.0%} of all that were decided.\n",
+        style="dim",
+    )
+
+
+def _over(estimate: Estimate) -> str:
+    """Write an estimate over its interval, which is an upper bound where nothing was counted."""
+    if estimate.value == 0:
+        return f"0\nbelow {readable(estimate.high)}"
+    return f"{readable(estimate.value)}\n{span(estimate.low, estimate.high, estimate.value)}"
+
+
+def _print_network(console: Console, result: RunResult) -> None:
+    """Print what became of calls at each trunk group, and of messages at each message centre."""
+    value = dict(result.summary.select("metric", "value").iter_rows())
+    network = result.scenario.network
+    assert network is not None
+    columns = ("lost", "ASR", "planned", "carried", "busiest", "circuits")
+    trunks = plain_table("Trunk groups: share of calls lost, answer-seizure ratio, load in Erlangs", ("",), columns)
+    for trunk in network.trunk_groups:
+        of = f"trunk {trunk.id}"
+        trunks.add_row(
+            trunk.id,
+            *(f"{value[f'{of}.{ratio}']:.4f}" for ratio in ("lost ratio", "answer-seizure ratio")),
+            *(readable(value[f"{of}.{load} load"]) for load in ("planned", "carried")),
+            readable(result.metrics[f"{of}.busiest load (milli-erlangs)"] / 1000),
+            readable(trunk.circuits),
+        )
+    smscs = plain_table("Message centres", ("",), ("messages", "expired", "mean delay", "longest delay"))
+    intervals = result.days * (DAY_US // network.measure_every)
+    for smsc in network.smscs:
+        of = f"smsc {smsc.id}"
+        delays = (
+            result.metrics[f"{of}.delay over all intervals (us)"] / intervals,
+            result.metrics[f"{of}.longest delay (us)"],
+        )
+        shown = (f"{readable(us / 1e6)} s" for us in delays)
+        smscs.add_row(smsc.id, readable(value[f"{of}.messages"]), f"{value[f'{of}.expired ratio']:.4f}", *shown)
+    for table in (trunks, smscs):
+        if table.row_count:
+            console.print(table)
+
+
 def print_comparison(found: Comparison) -> None:
     """Print, for each variant, how its metrics differ from the baseline's."""
     console = plain_console()
     replications = len(found.seeds)
     pairs = f"{replications} pair{'s' if replications > 1 else ''} of runs over the same latent traffic"
-    intervals = "intervals are 95 %, paired t" if replications > 1 else "one pair gives no interval"
+    told = found.effects["method"][0]
+    intervals = f"intervals are 95 %, {told}" if replications > 1 else "one pair gives no interval"
     console.print(found.baseline.title, style="bold")
     console.print(
         f"{_extent(found.baseline, found.options['scale'], found.seed, found.days)}\n"
@@ -169,13 +262,20 @@ def print_comparison(found: Comparison) -> None:
         effects = found.effects.filter(pl.col("variant") == variant).select("metric", "difference", "low", "high")
         rows = [row for row in effects.iter_rows() if baseline.get(row[0]) or row[1]]
         for channel, unit in _UNITS.items():
-            table = _table(f"{variant}: {unit}", ("",), ("baseline", "difference", "interval"))
+            table = plain_table(f"{variant}: {unit}", ("",), ("baseline", "difference", "interval"))
             for metric, difference, low, high in rows:
-                if metric.startswith(f"{channel}.") and metric != f"{channel}.latent":  # the same in every run
+                told_by_verdict = f"{channel}.intercepted by " in metric  # beside what each rule settles
+                if metric.startswith(f"{channel}.") and metric != f"{channel}.latent" and not told_by_verdict:
                     value = baseline.get(metric, 0.0)
                     table.add_row(_named(metric, channel), *_difference(metric, value, difference, low, high))
             if table.row_count:
                 console.print(table)
+    for row in found.needed().iter_rows(named=True):
+        short = row["half_width"] > row["wished"]
+        verdict = f"about {row['needed']} pairs are needed in all" if short else "is reached"
+        console.print(
+            f"{row['variant']}, {row['metric']}: ± {row['half_width']:.4g}, the wish of ± {row['wished']:.4g} {verdict}"
+        )
     console.print(f"{found.attempts:,} attempts decided in {found.wall_s:.2f} s")
 
 
@@ -189,4 +289,44 @@ def _difference(
         return f"{value:.4f}", f"{sign}{difference:.4f}", interval
     ends = (difference,) if low is None or high is None else (low, high)
     of = max(ends, key=abs)
-    return _readable(value), sign + _readable(difference, of), _interval(*ends, of) if len(ends) == 2 else ""
+    return readable(value), sign + readable(difference, of), span(*ends, of) if len(ends) == 2 else ""
+
+
+def print_audit(found: Audit) -> None:
+    """Print how well each column and a tree tell fraud from ordinary traffic, and how callers behave."""
+    console = plain_console()
+    result = found.run
+    console.print(f"{result.scenario.title}: leakage audit", style="bold")
+    console.print(
+        f"{_extent(result.scenario, result.scale, result.seed, result.days)}\n"
+        "AUC is the chance that fraud ranks above ordinary traffic: 0.5 tells nothing, 1 all. Columns are judged as\n"
+        "numbers, whichever way round, and as categories, in numbers that they were not fitted to.\n"
+    )
+    for view in found.views:
+        _print_view(console, view)
+    for (channel,), callers in found.callers.group_by("channel", maintain_order=True):
+        points = tuple(name for name in callers.columns if name.startswith("q"))
+        title = f"{channel}: numbers of fraud and of ordinary callers; 5, 25, 50, 75 and 95 % lie at or below"
+        table = plain_table(title, ("statistic", "callers"), ("numbers", "days", *(f"{name[1:]} %" for name in points)))
+        last = ""
+        for row in callers.sort("statistic", maintain_order=True).iter_rows(named=True):
+            shown = "" if row["statistic"] == last else row["statistic"]
+            last = row["statistic"]
+            counts = (f"{row['numbers']:,}", str(row["days"]))
+            table.add_row(shown, row["callers"], *counts, *(readable(row[name]) for name in points))
+        console.print(table)
+    leaks = found.leaks
+    console.print(f"{leaks.height or 'no'} column{'' if leaks.height == 1 else 's'} above {found.limit:g}")
+
+
+def _print_view(console: Console, view: View) -> None:
+    """Print the columns of a view and the tree over them."""
+    of = f"{view.fraud:,} of fraud, {view.ordinary:,} ordinary"
+    table = plain_table(f"{view.channel}, by {view.per} ({of})", ("column",), ("as number", "as category", "AUC"), "")
+    for column, by_value, by_code, auc, exceeds in view.columns.iter_rows():
+        table.add_row(column, f"{by_value:.3f}", f"{by_code:.3f}", f"{auc:.3f}", "above the limit" if exceeds else "")
+    console.print(table)
+    tree = plain_table(f"tree over all columns: AUC {view.auc:.3f}", ("rule",), ("of fraud", "of ordinary"))
+    for leaf in view.rules:
+        tree.add_row(leaf.rule or "all", f"{leaf.positive:.4f}", f"{leaf.negative:.4f}")
+    console.print(tree)

@@ -32,6 +32,7 @@ __all__ = [
     "mix64",
     "normal_quantile",
     "philox",
+    "poisson",
     "replication_seed",
     "root_key",
     "stream_id",
@@ -258,6 +259,19 @@ def delay_us(word: Scalar, kind: Scalar, minimum_us: Scalar, scale_us: Scalar, s
         return minimum_us
     factor = -log_of(unit(word)) if kind == DELAY_EXPONENTIAL else exp_of(sigma * normal_quantile(unit(word)))
     return minimum_us + np.int64(min(factor * scale_us, np.float64(LONGEST_US)))
+
+
+@kernel
+def poisson(word: Scalar, mean: Scalar) -> Scalar:
+    """Return a Poisson count of a mean of at most 500, by inversion of a 32-bit draw."""
+    left = unit(word)
+    part = exp_of(-mean)
+    count = 0
+    while left > part and count < 2000:
+        left -= part
+        count += 1
+        part *= mean / count
+    return count
 
 
 def root_key(seed: int) -> np.ndarray:

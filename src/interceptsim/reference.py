@@ -13,6 +13,7 @@ the numbers handed out by them, and the control plane; this one decides by `filt
 from __future__ import annotations
 
 import itertools
+import sys
 from bisect import bisect_right
 from collections.abc import Generator
 from typing import Any, Final
@@ -22,16 +23,23 @@ import simpy
 from numpy.typing import NDArray
 
 from interceptsim.attempts import (
+    ANSWERED,
     CHANNELS,
     COLUMNS,
     DELIVERED,
     ENTRIES,
+    EXPIRED,
+    FAILED,
     INTERCEPT,
     INTERCEPTED,
+    LABEL,
+    LOST,
     NOT_MADE,
+    OPEN,
     SCORE_ONE,
+    UNANSWERED,
 )
-from interceptsim.control import PUBLICATION, ControlPlane
+from interceptsim.control import MEASUREMENT, ControlPlane
 from interceptsim.filtering.rowwise import Attempt, Judgement, RowFilter
 from interceptsim.numbering import neighbour_number, own_number, random_number, subscriber_number
 from interceptsim.randomness import (
@@ -43,20 +51,22 @@ from interceptsim.randomness import (
     log_of,
     mix64,
     normal_quantile,
+    poisson,
     stream_id,
     threshold,
     unit,
 )
 from interceptsim.response.police import COMPLAINT
 from interceptsim.results import Recorder
-from interceptsim.traffic.model import LineGroup, Profile
-from interceptsim.traffic.population import FOLDS
+from interceptsim.traffic.adaptation import RotateNumbers, SlowDown, SpreadEntries
+from interceptsim.traffic.model import CallerGroup, LineGroup, Profile
+from interceptsim.traffic.population import FOLDS, PANEL_STEP
 from interceptsim.units import DAY_US, HOUR_US, Delay
 from interceptsim.world import Accounts, Progress, Tally, World, column_of
 
 __all__ = ["ReferenceEngine"]
 
-MIDNIGHT, LISTING, GOES, COMES, ATTEMPT = range(PUBLICATION + 1, PUBLICATION + 6)
+MIDNIGHT, LISTING, GOES, COMES, ATTEMPT = range(MEASUREMENT + 1, MEASUREMENT + 6)
 """What happens at one microsecond, in this order, after control: listings hold, numbers go and come, people call."""
 
 Words = tuple[int, int, int, int]
@@ -75,6 +85,10 @@ class Hours:
         self._reached = [0, *itertools.accumulate(weight * HOUR_US for weight in self._weights)]
         self.week = sum(profile.hours) * sum(profile.days) * HOUR_US
 
+    def reached(self, time_us: int) -> int:
+        """Return the operational time at the start of an hour."""
+        return self._reached[time_us // HOUR_US]
+
     def when(self, operational: int) -> int | None:
         """Return when an operational time (weight of the hour x us) is reached, in us of the run; None past its end."""
         hour = bisect_right(self._reached, operational) - 1
@@ -87,7 +101,7 @@ class Hours:
 class Group:
     """What the lines of one group have in common."""
 
-    def __init__(self, position: int, spec: LineGroup, hours: Hours, world: World) -> None:
+    def __init__(self, position: int, spec: LineGroup | CallerGroup, hours: Hours, world: World) -> None:
         record = world.population.groups[position]
         self.position = position
         self.spec = spec
@@ -97,30 +111,47 @@ class Group:
         self.own_kind, self.a_kind = int(record["own_kind"]), int(record["a_kind"])
         self.presents = int(record["presents"])
         self.serial, self.serial_step = int(record["serial"]), int(record["serial_step"])
-        self.hub = world.population.hubs[spec.hub]
+        self.ordinary = isinstance(spec, CallerGroup)
+        self.shares = [1.0] if self.ordinary else list(world.population.hubs[spec.hub].fraud_types.values())
+        self.country_code = int(record["country_code"])
         cells = world.population.cells
         self.cells = [cell for cell, (group, _) in enumerate(cells) if group == position]
         self.campaigns = [int(world.population.types[cell, 1]) for cell in self.cells]
         police = world.scenario.police
         ratio = police.voice_complaint_ratio if spec.channel == "voice" else police.sms_complaint_ratio
-        self.complaint_bound = threshold(ratio)
+        self.complaint_bound = 0 if self.ordinary else threshold(ratio)
+        calls = spec.calls
+        self.failed_bound = threshold(calls.failed_ratio)
+        self.answered_bound = threshold(min(calls.failed_ratio + calls.answer_ratio, 1.0))
+        wary = calls.failed_ratio + calls.answer_ratio * (1 - calls.label_effect)
+        self.labelled_bound = threshold(min(wary, 1.0))
+        network = world.scenario.network
+        place = network.place_of(spec) if network and spec.channel == "sms" else None
+        self.validity_us = network.smscs[place].validity if network and place is not None else sys.maxsize
         self.attempts = stream_id(f"attempt/{spec.id}")
         self.lines = stream_id(f"line/{spec.id}")
         self.numbers = stream_id(f"number/{spec.id}")
-        self.complaints = stream_id(f"complaint/{spec.id}")
+        self.fates = stream_id(f"fate/{spec.id}")
+        self.incoming = stream_id(f"incoming/{spec.id}")
         self.police = stream_id(f"police/{spec.id}")
+        self.again = stream_id(f"again/{spec.id}")
+        adapting = spec.cli == "own" and not self.ordinary
+        self.adaptations = [
+            adaptation
+            for adaptation in world.scenario.adaptations
+            if adapting and adaptation.enabled and (not adaptation.lines or spec.id in adaptation.lines)
+        ]
 
 
 class Number:
     """What a line presents while it lives, and the template it sends."""
 
-    def __init__(self, generation: int, digits: int, life_us: int, notice_us: int, resupply_us: int) -> None:
+    def __init__(self, generation: int, digits: int) -> None:
         self.generation = generation
         self.digits = digits
-        self.life_us = life_us
-        self.notice_us = notice_us
-        self.resupply_us = resupply_us
+        self.life_us = self.notice_us = self.resupply_us = 0
         self.content = self.link = self.text = 0
+        self.answers: list[bool] = []
         self.was_presented = False
         self.was_reported = False
         self.dropped: simpy.Event
@@ -129,12 +160,19 @@ class Number:
 class Line:
     """A place to call from."""
 
-    def __init__(self, position: int, index: int, group: Group) -> None:
+    def __init__(self, position: int, index: int, many: int, group: Group) -> None:
         self.position = position
         self.index = index
         self.group = group
-        self.fold = position % FOLDS
+        self.many = many
+        self.fold = index % FOLDS if group.ordinary else index * FOLDS // many
         self.cell = self.campaign = 0
+        self.starts_us, self.ends_us = 0, sys.maxsize
+        self.cut_off_day = -1
+        self.entry = group.entry
+        self.slow_until_us = 0
+        self.again: int | None = None
+        self.interceptions = 0
         self.gap = 0.0
         self.numbers: list[Number] = []
         self.number: Number | None = None
@@ -153,7 +191,9 @@ class ReferenceEngine:
         self._world = world
         self._key = world.key
         self._recorder = recorder
-        self._control = control(scenario, world.key, self, keep_posted=recorder is not None)
+        self._control = control(
+            scenario, world.key, self, network=world.network_load(), keep_posted=recorder is not None
+        )
         self._at: Final = self._control.at
         self._env = self._control.env
         self._filter = RowFilter(scenario.policies, carriers=tuple(c.id for c in scenario.population.carriers))
@@ -165,7 +205,9 @@ class ReferenceEngine:
         self._accounts = Accounts.empty(len(population.cells), len(population.groups), len(world.core.rules))
         self._daily = np.zeros((world.days, *self._accounts.daily.shape), np.int64)
         self._attempts = 0
-        self._written: list[tuple[Attempt, Judgement, int, int]] = []
+        self._lost = [0] * len(population.groups)
+        self._lag_us = [0] * len(population.groups)
+        self._written: list[tuple[Attempt, Judgement, int, int, int]] = []
         self._lines: list[Line] = []
         hours = {
             profile.id: Hours(profile, world.first_day.weekday(), self._days * 24, scenario.traffic.tick)
@@ -173,8 +215,12 @@ class ReferenceEngine:
         }
         for position, spec in enumerate(population.names):
             group = Group(position, spec, hours[spec.profile], world)
-            for index in range(int(population.kept_lines[position])):
-                self._lines.append(Line(len(self._lines), index, group))
+            many = int(population.kept_lines[position])
+            for index in range(many):
+                line = Line(len(self._lines), index, many, group)
+                if isinstance(spec, CallerGroup):
+                    line.starts_us, line.ends_us = self._panel(spec, index)
+                self._lines.append(line)
 
     def run(self, progress: Progress | None = None) -> Tally:
         """Let the whole run happen and return what was counted."""
@@ -184,11 +230,19 @@ class ReferenceEngine:
             self._env.process(self._present(line))
         self._control.run_until(self._days * DAY_US)
         control = self._control
-        return Tally(self._accounts, self._daily, self._attempts, control.handed_over, control.listed, control.posted)
+        told = control.handed_over, control.listed, control.posted, control.network_counts()
+        return Tally(self._accounts, self._daily, self._attempts, *told)
 
     def _draw(self, stream: int, line: int, ordinal: int) -> Words:
         words: Words = draw(self._key[0], self._key[1], stream, line, ordinal)
         return words
+
+    def _panel(self, spec: CallerGroup, index: int) -> tuple[int, int]:
+        """Return the days on which an ordinary line is seen; panels are spread over the counted days."""
+        counted = self._days - self._first_day
+        length = min(spec.panel // DAY_US, counted)
+        first = self._first_day + index * PANEL_STEP % (counted - length + 1)
+        return first * DAY_US, (first + length) * DAY_US
 
     # What a line does.
 
@@ -197,13 +251,16 @@ class ReferenceEngine:
         group, spec = line.group, line.group.spec
         rate, _, kind, first = self._draw(group.lines, line.index, 0)
         sigma = spec.rate_sigma
-        factor = exp_of(sigma * normal_quantile(unit(rate)) - sigma * sigma / 2.0) if sigma > 0 else 1.0
+        where = (
+            (line.index + unit(rate)) / line.many if group.ordinary else unit(rate)
+        )  # a sample has all rates in turn
+        factor = exp_of(sigma * normal_quantile(where) - sigma * sigma / 2.0) if sigma > 0 else 1.0
         line.gap = group.hours.week / (7.0 * spec.attempts_per_day) / factor
         self._take_part(line, kind)
-        operational = int(-log_of(unit(first)) * line.gap)
+        operational = group.hours.reached(line.starts_us) + int(-log_of(unit(first)) * line.gap)
         for ordinal in itertools.count():
             due_us = group.hours.when(operational)
-            if due_us is None:
+            if due_us is None or due_us >= line.ends_us:
                 return
             words = self._draw(group.attempts, line.index, ordinal)
             yield self._env.process(self._attempt(line, ordinal, due_us, words))
@@ -213,15 +270,21 @@ class ReferenceEngine:
         """Give a line its fraud type, and so its campaign, by the shares of its hub."""
         group, total = line.group, 0.0
         line.cell, line.campaign = group.cells[-1], group.campaigns[-1]
-        for cell, campaign, share in zip(group.cells, group.campaigns, group.hub.fraud_types.values(), strict=True):
+        for cell, campaign, share in zip(group.cells, group.campaigns, group.shares, strict=True):
             total += share
             if word < threshold(min(total, 1.0)):
                 line.cell, line.campaign = cell, campaign
                 return
 
     def _present(self, line: Line) -> Process:
-        """Let a line have numbers, one after the other; the first is met in the middle of its life."""
+        """Let a line have numbers, one after the other; the first is met in the middle of its life.
+
+        Ordinary callers keep theirs.
+        """
         number = self._new_number(line)
+        if line.group.ordinary:
+            line.number = number
+            return
         number.life_us = self._life_that_is_left(line, number)
         while True:
             line.number = number
@@ -237,20 +300,25 @@ class ReferenceEngine:
         serial = group.serial + line.index + generation * group.serial_step
         number = Number(
             generation,
-            group.presents if spec.cli == "fixed" else int(own_number(serial, group.own_kind, group.hub.country_code)),
-            max(_delay(spec.number_life, life), 1),
-            _delay(spec.notice, notice),
-            _delay(spec.resupply, resupply),
+            group.presents if spec.cli == "fixed" else int(own_number(serial, group.own_kind, group.country_code)),
         )
-        if spec.text is not None:
-            template = pick * spec.text.templates >> 32
-            name, score, carries, link = self._draw(stream_id("template"), line.campaign, template)
-            number.content = name | 1
-            number.link = link | 1 if carries < threshold(spec.text.link_ratio) else 0
-            score_mean = spec.text.mean + spec.text.deviation * normal_quantile(unit(score))
-            number.text = int(score_mean * SCORE_ONE)
+        if isinstance(spec, LineGroup):
+            number.life_us = max(_delay(spec.number_life, life), 1)
+            number.notice_us = _delay(spec.notice, notice)
+            number.resupply_us = _delay(spec.resupply, resupply)
+        self._write(line, number, pick)
         line.numbers.append(number)
         return number
+
+    def _write(self, line: Line, number: Number, pick: int) -> None:
+        """Choose what a line's messages say: one of its campaign's templates."""
+        text = line.group.spec.text
+        if text is not None:
+            template = pick * text.templates >> 32
+            name, score, carries, link = self._draw(stream_id("template"), line.campaign, template)
+            number.content = name | 1
+            number.link = link | 1 if carries < threshold(text.link_ratio) else 0
+            number.text = int((text.mean + text.deviation * normal_quantile(unit(score))) * SCORE_ONE)
 
     def _life_that_is_left(self, line: Line, number: Number) -> int:
         """Return how long a number still lives when it is met at a random moment.
@@ -260,6 +328,7 @@ class ReferenceEngine:
         lognormal of median times e**(sigma**2), or the sum of two exponentials.
         """
         which, _, length, part = self._draw(line.group.lines, line.index, 1)
+        assert isinstance(line.group.spec, LineGroup)
         kind, minimum, scale, sigma = line.group.spec.number_life.law
         life = number.life_us
         if unit(which) * (minimum + scale * exp_of(sigma * sigma / 2.0)) >= minimum:
@@ -275,19 +344,86 @@ class ReferenceEngine:
         """Make one attempt, if the line has a number then; let the rules decide it, and somebody complain."""
         yield self._at(due_us, ATTEMPT, line.position << 64 | ordinal)
         number = line.number
-        if number is None:
+        if number is None or self._holds_back(line, words):
             self._count(line, 0, NOT_MADE)
             return
         attempt = self._visible(line, number, ordinal, words)
         judgement = self._filter.decide(attempt)
-        outcome = INTERCEPTED if judgement.verdict == INTERCEPT else DELIVERED
+        outcome, complained_us = INTERCEPTED, None
+        if judgement.verdict == INTERCEPT:
+            self._cut_off(line)
+        else:
+            outcome, complained_us = self._fate(line, ordinal, labelled=judgement.verdict == LABEL)
         self._attempts += 1
         self._count(line, judgement.reason, outcome)
         self._count_rules(line, judgement.matched)
         if self._recorder and self._counts:
-            self._written.append((attempt, judgement, line.position, ordinal))
+            self._written.append((attempt, judgement, line.position, ordinal, outcome))
+        self._react(line, number, attempt, ordinal, outcome)
         if line.group.spec.cli == "own":
-            self._notice(line, number, ordinal, outcome)
+            self._notice(line, number, complained_us)
+
+    def _fate(self, line: Line, ordinal: int, *, labelled: bool) -> tuple[int, int | None]:
+        """Return what becomes of an attempt that is not intercepted, and when somebody complains of it, if ever."""
+        group = line.group
+        circuit, end, length, complaint = self._draw(group.fates, line.index, ordinal)
+        complains = complaint < group.complaint_bound
+        measured = self._accounts.load[group.position]
+        measured[0] += 1
+        if group.spec.channel == "sms":
+            arrives_us = self._now + self._lag_us[group.position]
+            if arrives_us > self._now + group.validity_us:
+                return EXPIRED, None
+            if arrives_us > self._days * DAY_US:
+                return OPEN, None
+            return DELIVERED, arrives_us if complains else None
+        busy, outcome = 0, FAILED
+        if end >= group.failed_bound:
+            outcome = UNANSWERED
+            busy = _delay(group.spec.calls.ring, _mixed(end << 32 | length) >> 32)
+            if end < (group.labelled_bound if labelled else group.answered_bound):
+                outcome = ANSWERED
+                busy += _delay(group.spec.calls.talk, length)
+        measured[1] += busy
+        if circuit < self._lost[group.position]:
+            return LOST, None
+        self._accounts.held_us[line.fold, group.position] += busy * self._counts
+        complained_us = self._now if complains and outcome != FAILED else None
+        return OPEN if self._now + busy > self._days * DAY_US else outcome, complained_us
+
+    # How fraudsters react.
+
+    def _holds_back(self, line: Line, words: Words) -> bool:
+        """Whether a line that was intercepted lately leaves an attempt out."""
+        slow = next((a for a in line.group.adaptations if isinstance(a, SlowDown)), None)
+        if slow is None or self._now >= line.slow_until_us:
+            return False
+        return _mixed(words[1] << 32 | words[2]) >> 32 >= threshold(slow.keep_ratio)
+
+    def _react(self, line: Line, number: Number, attempt: Attempt, ordinal: int, outcome: int) -> None:
+        """Let a line do as its adaptations say."""
+        number.answers.append(outcome == ANSWERED)
+        line.interceptions += outcome == INTERCEPTED
+        for adaptation in line.group.adaptations:
+            if isinstance(adaptation, RotateNumbers):
+                last = number.answers[-adaptation.window :]
+                if len(last) == adaptation.window and sum(last) < adaptation.least_answered:
+                    self._env.process(self._throw_away(line, number))
+            elif outcome != INTERCEPTED:
+                continue
+            elif isinstance(adaptation, SlowDown):
+                line.slow_until_us = self._now + adaptation.lasts
+            elif isinstance(adaptation, SpreadEntries):
+                line.entry = ENTRIES.index(adaptation.entries[line.interceptions % len(adaptation.entries)])
+            elif self._draw(line.group.again, line.index, ordinal)[0] < threshold(adaptation.ratio):
+                line.again = attempt.b_number
+                self._env.process(self._throw_away(line, number))
+
+    def _throw_away(self, line: Line, number: Number) -> Process:
+        """Let a line give up its number a microsecond later."""
+        yield self._at(self._now + 1, GOES, line.position)
+        if line.number is number and not number.dropped.triggered:
+            number.dropped.succeed()
 
     def _visible(self, line: Line, number: Number, ordinal: int, words: Words) -> Attempt:
         """Return what the rules may see of an attempt."""
@@ -299,8 +435,14 @@ class ReferenceEngine:
             a_number = int(random_number(serial))
         elif group.spec.cli == "neighbour":
             a_number = int(neighbour_number(b_number, words[3]))
+        if isinstance(group.spec, CallerGroup) and words[3] >= threshold(group.spec.stranger_ratio):
+            b_number = self._contact(line, words[1])
+        if line.again is not None:
+            b_number, line.again = line.again, None
         text = 0
         if group.spec.text is not None:
+            if group.ordinary:  # every message of theirs is another
+                self._write(line, number, words[3])
             most = round(group.spec.text.jitter * SCORE_ONE)
             text = number.text + (words[3] * (2 * most + 1) >> 32) - most
         return Attempt(
@@ -309,27 +451,44 @@ class ReferenceEngine:
             a_number=a_number,
             b_number=b_number,
             a_kind=group.a_kind,
-            entry=group.entry,
-            b_carrier=self._carriers[mix64(b_number) >> 56],
+            entry=line.entry,
+            b_carrier=self._carriers[_mixed(b_number) >> 56],
             roaming=group.spec.roaming,
             content=number.content,
             text_score=text,
             link=number.link,
+            a_incoming=self._incoming(line) if "a_incoming" in self._world.core.needs else 0,
         )
 
-    def _notice(self, line: Line, number: Number, ordinal: int, outcome: int) -> None:
+    def _contact(self, line: Line, word: int) -> int:
+        """Return one of the people whom an ordinary line knows; few of them are called often."""
+        assert isinstance(line.group.spec, CallerGroup)
+        which = (word * word >> 32) * line.group.spec.contacts >> 32
+        who = _mixed(_mixed(line.group.lines << 32 | line.index) + which)
+        index = index_below(who >> 32, who & 0xFFFFFFFF, self._subscribers)
+        return int(subscriber_number(index, self._world.scale))
+
+    def _incoming(self, line: Line) -> int:
+        """Return how many calls came to the line's number on the day before."""
+        word, _, _, _ = self._draw(line.group.incoming, line.index, self._now // DAY_US)
+        return int(poisson(word, line.group.spec.incoming_per_day))
+
+    def _cut_off(self, line: Line) -> None:
+        """Count the day, if an attempt of an ordinary line is intercepted for the first time on it."""
+        if line.group.ordinary and line.cut_off_day != self._day:
+            line.cut_off_day = self._day
+            self._accounts.cut_off[line.fold, line.group.position] += 1
+
+    def _notice(self, line: Line, number: Number, complained_us: int | None) -> None:
         """Count a number at its first attempt; tell police of the first complaint about it."""
         group = line.group
         if not number.was_presented:
             number.was_presented = True
             self._accounts.numbers[line.fold, group.position] += self._counts
-        if outcome != DELIVERED or number.was_reported:
-            return
-        word, _, _, _ = self._draw(group.complaints, line.index, ordinal)
-        if word < group.complaint_bound:
+        if complained_us is not None and not number.was_reported:
             number.was_reported = True
             self._accounts.complaints[line.fold, group.position] += self._counts
-            told = (self._now, line.position, number.generation, group.police, line.index)
+            told = (complained_us, line.position, number.generation, group.police, line.index)
             self._control.receive(np.array([told], COMPLAINT))
 
     # What control does to the lines.
@@ -349,6 +508,17 @@ class ReferenceEngine:
         yield self._at(from_us + number.notice_us, GOES, line.position)
         if line.number is number and not number.dropped.triggered:
             number.dropped.succeed()
+
+    def take_measured(self) -> NDArray[np.int64]:
+        """Return what came to the network since the last call, int64 (groups, 2), and begin again from zero."""
+        measured = self._accounts.load.copy()
+        self._accounts.load.fill(0)
+        return measured
+
+    def post_network(self, lost: NDArray[np.uint64], lag_us: NDArray[np.int64], from_us: int) -> None:
+        """Let calls of each group be lost by draws below `lost`, and messages take `lag_us`, from now on."""
+        assert from_us == self._now
+        self._lost, self._lag_us = lost.tolist(), lag_us.tolist()
 
     # What is counted.
 
@@ -391,7 +561,7 @@ class ReferenceEngine:
     def _set_down(self) -> None:
         """Hand the attempts written up since the last midnight to the recorder."""
         if self._recorder and self._written:
-            attempts, judgements, lines, ordinals = zip(*self._written, strict=True)
+            attempts, judgements, lines, ordinals, outcomes = zip(*self._written, strict=True)
             self._recorder.add_columns(
                 {
                     **{
@@ -402,6 +572,7 @@ class ReferenceEngine:
                     "ordinal": np.array(ordinals, np.int64),
                     "code": np.array([j.verdict for j in judgements], np.uint8),
                     "reason": np.array([j.reason for j in judgements], np.uint16),
+                    "outcome": np.array(outcomes, np.uint8),
                 }
             )
             self._recorder.end_day()
@@ -410,3 +581,7 @@ class ReferenceEngine:
 
 def _delay(delay: Delay, word: int) -> int:
     return int(delay_us(word, *delay.law))
+
+
+def _mixed(number: int) -> int:
+    return int(mix64(np.uint64(number & 2**64 - 1)))

@@ -15,7 +15,7 @@ import math
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from importlib.metadata import version
@@ -27,12 +27,22 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from interceptsim.attempts import ALLOW, DELIVER, ENTRIES, VERDICTS, Rows
+from interceptsim.attempts import ALLOW, DELIVER, ENTRIES, OUTCOMES, VERDICTS, Rows
 from interceptsim.errors import ConfigurationError, ResultsError
 from interceptsim.scenario import Scenario
 from interceptsim.tables import validated
 
-__all__ = ["Estimate", "Recorder", "Replicates", "RunResult", "Target", "digest_of", "open_run", "t_quantile"]
+__all__ = [
+    "Estimate",
+    "Recorder",
+    "Replicates",
+    "RunResult",
+    "Target",
+    "by_t",
+    "digest_of",
+    "open_run",
+    "t_quantile",
+]
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,17 @@ class Target:
     high: float
     ratio: float
     prorated: bool
+
+
+def by_t(values: Sequence[float]) -> Estimate:
+    """Return the mean of two or more values with its 95 % interval by Student's t.
+
+    Values that are all the same give an interval of no width.
+    """
+    n = len(values)
+    mean = float(np.mean(values))
+    reach = t_quantile(0.975, n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return Estimate(mean, mean - reach, mean + reach)
 
 
 @functools.cache
@@ -138,6 +159,14 @@ class Replicates:
         safe = np.where(other.left_out == 0, 1.0, other.left_out)
         return Replicates(self.value / (other.value or 1.0), self.left_out / safe)
 
+    def plus(self, other: Replicates) -> Replicates:
+        """Return the sum of two estimates."""
+        return Replicates(self.value + other.value, self.left_out + other.left_out)
+
+    def times(self, factor: float) -> Replicates:
+        """Return an estimate multiplied by what is known."""
+        return Replicates(self.value * factor, self.left_out * factor)
+
     def estimate(self, lines: int, whole: float, confidence: float = 0.95) -> Estimate:
         """Return the estimate with its delete-a-group jackknife interval (Kott, J. Official Statistics 17, 2001).
 
@@ -178,7 +207,7 @@ class Posting(NamedTuple):
 
 _RECORDED = (
     *("time_us", "channel", "a_number", "b_number", "a_kind", "entry", "b_carrier", "roaming", "content", "text_score"),
-    *("link", "line", "ordinal", "code", "reason"),
+    *("link", "a_incoming", "line", "ordinal", "code", "reason", "outcome"),
 )
 
 
@@ -215,7 +244,7 @@ class Recorder:
         code = columns.pop("code")
         verdict = np.where(code == ALLOW, DELIVER, code)
         line, ordinal, reason = columns.pop("line"), columns.pop("ordinal"), columns.pop("reason")
-        entry = columns["entry"]
+        entry, outcome = columns["entry"], columns.pop("outcome")
         frame = pl.DataFrame(
             {
                 **columns,
@@ -224,7 +253,7 @@ class Recorder:
                 "element": pl.Series(entry).replace_strict(dict(enumerate(ENTRIES)), return_dtype=pl.Utf8),
                 "verdict": pl.Series(verdict).replace_strict(dict(enumerate(VERDICTS)), return_dtype=pl.Utf8),
                 "reason": pl.Series(reason).replace_strict(dict(enumerate(self._rules)), return_dtype=pl.Utf8),
-                "outcome": np.where(verdict == len(VERDICTS) - 1, "intercepted", "delivered"),
+                "outcome": pl.Series(outcome).replace_strict(dict(enumerate(OUTCOMES)), return_dtype=pl.Utf8),
             }
         ).sort("time_us", "line_id", "ordinal")
         if self._folder is None:

@@ -20,9 +20,11 @@ from interceptsim.errors import ConfigurationError, nearest_name
 from interceptsim.filtering.policies import RejectListedNumbers
 from interceptsim.filtering.registry import AnyPolicy, as_policies, policy_kinds
 from interceptsim.ledger import figure, figures
+from interceptsim.network.model import Network
 from interceptsim.response.police import Police
 from interceptsim.tables import put, unchanged, validated
-from interceptsim.traffic.model import Hub, Name, Traffic
+from interceptsim.traffic.adaptation import Adaptation
+from interceptsim.traffic.model import CallerGroup, Hub, LineGroup, Name, Traffic
 from interceptsim.units import DAY_US, HOUR_US, MINUTE_US, Count, Duration, Ratio, format_duration
 
 __all__ = [
@@ -144,7 +146,9 @@ class Scenario(_Part):
     hubs: Annotated[tuple[Hub, ...], Field(min_length=1)]
     traffic: Traffic
     police: Police
+    adaptations: tuple[Adaptation, ...] = ()
     policies: tuple[AnyPolicy, ...] = ()
+    network: Network | None = None
     calibration: tuple[CalibrationTarget, ...] = ()
     fitted: dict[str, Fitted] = {}
 
@@ -152,6 +156,7 @@ class Scenario(_Part):
     def _consistent(self) -> Self:
         with_ids = {
             "policies": self.policies,
+            "adaptations": self.adaptations,
             "hubs": self.hubs,
             "population.carriers": self.population.carriers,
             "calibration": self.calibration,
@@ -164,6 +169,13 @@ class Scenario(_Part):
         for group in self.traffic.lines:
             _check_named(f"traffic.lines.{group.id}.hub", "hub", group.hub, hubs)
             _check_named(f"traffic.lines.{group.id}.profile", "profile", group.profile, profiles)
+        for callers in self.traffic.ordinary:
+            _check_named(f"traffic.ordinary.{callers.id}.profile", "profile", callers.profile, profiles)
+        for adaptation in self.adaptations:
+            for name in adaptation.lines:
+                own = [g.id for g in self.traffic.lines if g.cli == "own"]
+                _check_named(f"adaptations.{adaptation.id}.lines", "group of lines with own numbers", name, own)
+        self._check_network(profiles)
         dated = [f.id for f in figures() if f.start and f.end]
         for target in self.calibration:
             _check_named(f"calibration.{target.id}.figure", "dated figure", target.figure, dated)
@@ -176,6 +188,27 @@ class Scenario(_Part):
                     given=format_duration(policy.delay.minimum),
                 )
         return self
+
+    def _check_network(self, profiles: list[str]) -> None:
+        """Raise ConfigurationError where the network names what is not there."""
+        if self.network is None:
+            return
+        callers: tuple[LineGroup | CallerGroup, ...] = (*self.traffic.lines, *self.traffic.ordinary)
+        for kind, elements, channel in (
+            ("trunk_groups", self.network.trunk_groups, "voice"),
+            ("smscs", self.network.smscs, "sms"),
+        ):
+            groups = [g.id for g in callers if g.channel == channel]
+            for element in elements:
+                where = f"network.{kind}.{element.id}"
+                for name in element.groups:
+                    _check_named(f"{where}.groups", f"{channel} line group", name, groups)
+        for trunk in self.network.trunk_groups:
+            where = f"network.trunk_groups.{trunk.id}.planned_erlangs.profile"
+            _check_named(where, "profile", trunk.planned_erlangs.profile, profiles)
+        for smsc in self.network.smscs:
+            where = f"network.smscs.{smsc.id}.planned_messages_per_s.profile"
+            _check_named(where, "profile", smsc.planned_messages_per_s.profile, profiles)
 
     @property
     def lists(self) -> tuple[RejectListedNumbers, ...]:
@@ -190,8 +223,9 @@ class Scenario(_Part):
 
     @property
     def slice_us(self) -> int:
-        """The slice to run with: the lookahead, at most 6 hours."""
-        return min(self.lookahead_us or MAX_SLICE_US, MAX_SLICE_US)
+        """The slice to run with: the lookahead, at most 6 hours or the interval over which load is measured."""
+        longest = MAX_SLICE_US if self.network is None else min(MAX_SLICE_US, self.network.measure_every)
+        return min(self.lookahead_us or longest, longest)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the scenario as plain tables that read back to an equal one."""
@@ -251,10 +285,10 @@ class Scenario(_Part):
         return changed.model_copy(update={"fitted": {**changed.fitted, **found}})
 
 
-def _check_named(where: str, what: str, name: str, names: Iterable[str]) -> None:
-    """Raise ConfigurationError with the nearest name where `name` is not one of `names`."""
+def _check_named(where: str, what: str, name: str | None, names: Iterable[str]) -> None:
+    """Raise ConfigurationError with the nearest name where `name` is given and is not one of `names`."""
     offered = list(names)
-    if name not in offered:
+    if name is not None and name not in offered:
         raise ConfigurationError(where, f"no {what} {name!r}", nearest=nearest_name(name, offered))
 
 
@@ -272,5 +306,10 @@ class AsWritten(GenerateJsonSchema):
 
 
 def schema() -> str:
-    """Return the JSON Schema of scenario files."""
-    return json.dumps(Scenario.model_json_schema(schema_generator=AsWritten), indent=2, ensure_ascii=False)
+    """Return the JSON Schema of scenario files, where a group of callers may be `like` another."""
+    found = Scenario.model_json_schema(schema_generator=AsWritten)
+    for name in ("LineGroup", "CallerGroup"):
+        group = found["$defs"][name]
+        group["properties"]["like"] = {"type": "string"}
+        group["anyOf"] = [{"required": group.pop("required")}, {"required": ["id", "like"]}]
+    return json.dumps(found, indent=2, ensure_ascii=False)

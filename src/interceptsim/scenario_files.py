@@ -20,7 +20,7 @@ from interceptsim.ledger import shipped, shipped_names
 from interceptsim.scenario import Fitted, Scenario
 from interceptsim.tables import names_in, parse_toml, put, told_within, unchanged, validated, value_at
 
-__all__ = ["find_scenario", "load", "load_policies"]
+__all__ = ["find_scenario", "load", "load_policies", "load_within", "read_tables"]
 
 
 class _FittedTable(BaseModel):
@@ -60,7 +60,20 @@ def load(name: str | Path) -> Scenario:
     Values in its table `fitted` take the place of those that stand above it. Raise ConfigurationError
     for what cannot be read or does not fit.
     """
-    scenario = validated(Scenario, _tables(name), str(name))
+    return _checked(_tables(name), str(name))
+
+
+def load_within(own: dict[str, Any], path: Path) -> Scenario:
+    """Return the scenario in a table of the file at `path`, which may extend another as a file of its own may.
+
+    Raise ConfigurationError as `load` does.
+    """
+    return _checked(_laid(dict(own), path, ()), str(path))
+
+
+def _checked(given: dict[str, Any], name: str) -> Scenario:
+    """Read tables as a scenario; raise ConfigurationError where that or its calibration does not fit."""
+    scenario = validated(Scenario, _spelt_out(given, name), name)
     tables = scenario.as_dict()
     for target in scenario.calibration:
         for key, path in (("volume", target.volume), ("strength", target.strength)):
@@ -75,14 +88,15 @@ def load_policies(path: Path) -> list[Any]:
 
     Raise ConfigurationError for what cannot be read or is no policy.
     """
-    entries = _read(path).get("policies")
+    entries = read_tables(path).get("policies")
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise ConfigurationError(str(path), "wanted [[policies]] entries, each with the 'kind' of a policy")
     validated(_PolicyFile, {"policies": entries}, str(path))
     return entries
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_tables(path: Path) -> dict[str, Any]:
+    """Return the plain tables of a TOML file; raise ConfigurationError where it cannot be read or is none."""
     try:
         return parse_toml(path.read_bytes().decode("utf-8"), str(path))
     except tomllib.TOMLDecodeError as error:
@@ -96,15 +110,20 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _tables(name: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return a file's tables laid over those of the file it extends, fitted values in their places.
-
-    What the extended file was fitted to still is, where the value is still the same.
-    """
+    """Return a file's tables laid over those of the file it extends, fitted values in their places."""
     path = find_scenario(name)
-    own = _read(path)
+    own = read_tables(path)
     real = os.path.realpath(path)
     if real in seen:
         raise ConfigurationError(str(path), "extends itself")
+    return _laid(own, path, (*seen, real))
+
+
+def _laid(own: dict[str, Any], path: Path, seen: tuple[str, ...]) -> dict[str, Any]:
+    """Return tables from the file at `path` laid over those of the file they extend, fitted values in their places.
+
+    What the extended file was fitted to still is, where the value is still the same.
+    """
     base: dict[str, Any] = {}
     if "extends" in own:
         given = own["extends"]
@@ -112,7 +131,7 @@ def _tables(name: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
             raise ConfigurationError(f"{path}: extends", "wanted the name or the file of a scenario", given=given)
         beside = path.parent / given
         with told_within(f"{path}: extends"):
-            base = _tables(beside if beside.suffix == ".toml" else given, (*seen, real))
+            base = _tables(beside if beside.suffix == ".toml" else given, seen)
     fitted = validated(_FittedTable, {"fitted": own.pop("fitted", {})}, str(path)).fitted
     tables = _merged(base, own)
     inherited = unchanged(base.get("fitted", {}), base, tables)
@@ -120,6 +139,32 @@ def _tables(name: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
         for at, entry in fitted.items():
             put(tables, at, entry.value)
     return {**tables, "fitted": {**inherited, **fitted}}
+
+
+def _spelt_out(tables: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the tables with every group of callers that is `like` another spelt out: the other's keys and its own."""
+    traffic = tables.get("traffic")
+    for kind in ("lines", "ordinary"):
+        entries = traffic.get(kind) if isinstance(traffic, dict) else None
+        if not isinstance(traffic, dict) or not isinstance(entries, list) or not names_in(entries):
+            continue
+        by_id = {str(entry["id"]): entry for entry in entries}
+        traffic[kind] = []
+        for entry in entries:
+            seen = [entry]
+            while "like" in seen[-1]:
+                other = str(seen[-1]["like"])
+                at = f"{where}: traffic.{kind}.{entry['id']}.like"
+                if other not in by_id:
+                    raise ConfigurationError(at, "no such group", given=other, nearest=nearest_name(other, by_id))
+                if by_id[other] in seen:
+                    raise ConfigurationError(at, "leads back to the group itself", given=other)
+                seen.append(by_id[other])
+            whole: dict[str, Any] = {}
+            for one in reversed(seen):
+                whole = _merged(whole, {key: value for key, value in one.items() if key != "like"})
+            traffic[kind].append(whole)
+    return tables
 
 
 def _merged(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from interceptsim.errors import ConfigurationError
 from interceptsim.reference import ReferenceEngine
 from interceptsim.results import Recorder, RunResult, digest_of
 from interceptsim.scenario import MIN_SLICE_US, Scenario
-from interceptsim.traffic.population import FOLDS
+from interceptsim.traffic.population import FOLDS, sampled_lines
 from interceptsim.units import DAY_US, YEAR_DAYS, format_duration
 from interceptsim.world import Progress, Tally, World
 
@@ -62,8 +62,8 @@ def run(
     `scale` N simulates one line and one subscriber in N; `days` counts only so many days of the period;
     `threads` defaults to the cores that are there. `slice_us` (default: the scenario's least posting delay)
     and `batch_rows` change nothing but the speed. Nor does `engine`: "reference" is a plain SimPy program with a
-    process for every attempt, hundreds of times slower. `record` keeps no attempt, those of every fiftieth
-    line, or all; with `record_folder` they are written there as they come.
+    process for every attempt, hundreds of times slower. `record` keeps no attempt, those of a fiftieth
+    of the lines, or all; with `record_folder` they are written there as they come.
 
     Raise ConfigurationError for an argument out of range.
     """
@@ -105,7 +105,7 @@ def run(
         attempts=tally.attempts,
         metrics=metrics,
         targets=world.targets(tally.totals),
-        summary=world.summary(tally.totals),
+        summary=world.summary(tally),
         daily=world.daily_frame(tally.daily),
         decisions=recorded if isinstance(recorded, pl.DataFrame) else None,
         truth=pl.DataFrame(vars(world.population.truth())) if recorder else None,
@@ -123,10 +123,13 @@ def _in_columns(
     """Advance the data plane and control slice by slice."""
     warm_up, days = world.scenario.period.warm_up_days, world.days
     plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None)
-    control = ControlPlane(world.scenario, world.key, plane, keep_posted=recorder is not None)
+    network = world.network_load()
+    control = ControlPlane(world.scenario, world.key, plane, network=network, keep_posted=recorder is not None)
+    cut_us = network.every_us if network else DAY_US
     by_day: list[NDArray[np.int64]] = []
     decided_before = 0
     try:
+        control.run_until(0)
         for day in range(warm_up + days):
             if day == warm_up:
                 decided_before = plane.totals().made()
@@ -134,7 +137,7 @@ def _in_columns(
                 control.begin_counting()
                 if recorder:
                     recorder.counting = True
-            for edge in _edges(day * DAY_US, slice_us):
+            for edge in _edges(day * DAY_US, slice_us, cut_us):
                 control.receive(plane.advance(edge))
                 control.run_until(edge)
             counts = plane.take_day()
@@ -148,7 +151,8 @@ def _in_columns(
         plane.close()
     totals = plane.totals()
     made = decided_before + totals.made()
-    return Tally(totals, np.array(by_day), made, control.handed_over, control.listed, control.posted)
+    told = control.handed_over, control.listed, control.posted, control.network_counts()
+    return Tally(totals, np.array(by_day), made, *told)
 
 
 def _check_range(name: str, given: int, low: int, high: int) -> None:
@@ -158,9 +162,11 @@ def _check_range(name: str, given: int, low: int, high: int) -> None:
 
 def recorded_bytes(scenario: Scenario, scale: int, days: int | None, record: str, folder: Path) -> int:
     """Return about how many bytes a record will take on disk; refuse one that would not fit into `folder`."""
-    period = scenario.period
-    year = scenario.traffic.voice.latent + scenario.traffic.sms.latent
-    rows = year / YEAR_DAYS * (period.days if days is None else days) / scale
+    traffic, counted = scenario.traffic, scenario.period.days if days is None else days
+    rows = (traffic.voice.latent + traffic.sms.latent) / YEAR_DAYS * counted / scale
+    for callers in traffic.ordinary:
+        lines = sampled_lines(callers, traffic.sample_ratio, scale)
+        rows += lines * min(callers.panel / DAY_US, counted) * callers.attempts_per_day
     size = round(rows * _ROW_BYTES / (FOLDS if record == "sample" else 1))
     free = shutil.disk_usage(folder).free
     if 2 * size > free:  # the parts and the whole stand side by side for a moment
@@ -177,12 +183,12 @@ def peak_rss_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _edges(from_us: int, slice_us: int) -> Iterator[int]:
-    """Yield the ends of the slices of one local day, which cuts them at midnight."""
+def _edges(from_us: int, slice_us: int, cut_us: int = DAY_US) -> Iterator[int]:
+    """Yield the ends of the slices of one local day, cut at the multiples of `cut_us`, a part of a day."""
     end = from_us + DAY_US
     edge = from_us
     while edge < end:
-        edge = min(edge + slice_us, end)
+        edge = min(edge + slice_us, edge - edge % cut_us + cut_us)
         yield edge
 
 

@@ -7,6 +7,7 @@ for the full-size world, targets and the daily frame.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -16,24 +17,32 @@ from numpy.typing import NDArray
 
 from interceptsim import ledger
 from interceptsim.attempts import (
+    ANSWERED,
     CHANNELS,
     COLUMNS,
     DELIVERED,
+    EXPIRED,
+    FAILED,
     INTERCEPTED,
     LOCAL_OFFSET_US,
+    LOST,
     NOT_MADE,
+    OPEN,
     OPTIONAL_COLUMNS,
     OUTCOMES,
+    UNANSWERED,
 )
 from interceptsim.errors import ConfigurationError
 from interceptsim.filtering.kernels import ALLOW_LISTED, OP_CODE
 from interceptsim.filtering.plan import FilterCore, compile_filter
-from interceptsim.randomness import root_key, threshold
+from interceptsim.network.load import NetworkLoad
+from interceptsim.randomness import root_key
 from interceptsim.results import Estimate, Posting, Replicates, Target
 from interceptsim.scenario import CalibrationTarget, Scenario
 from interceptsim.traffic.kernels import numbers_of
+from interceptsim.traffic.model import CallerGroup
 from interceptsim.traffic.population import FOLDS, Calendar, Population, build_population
-from interceptsim.units import DAY_US
+from interceptsim.units import DAY_US, SECOND_US
 
 __all__ = ["SIMULATED_COLUMNS", "Accounts", "Progress", "Tally", "World", "column_of"]
 
@@ -50,7 +59,7 @@ _CHANGES = {
     "from_us": pl.Int64,
 }
 
-SIMULATED_COLUMNS = (*(name for name in COLUMNS if name not in OPTIONAL_COLUMNS), "text_score", "link")
+SIMULATED_COLUMNS = (*(name for name in COLUMNS if name not in OPTIONAL_COLUMNS), "text_score", "link", "a_incoming")
 """The visible columns of simulated attempts; records may have more."""
 
 
@@ -67,6 +76,10 @@ class Accounts(NamedTuple):
     rules    (rules, groups, 2)         attempts matched by each rule, and by it alone
     numbers  (FOLDS, groups)            numbers that presented themselves for the first time
     complaints (FOLDS, groups)          numbers complained of
+    cut_off  (FOLDS, groups)            days on which an ordinary number had an attempt intercepted, summed over numbers
+    held_us  (FOLDS, groups)            for how many us calls held a circuit
+    load     (groups, 2)                attempts that came to the network and for how many us they wanted a circuit,
+                                        since the load was last measured
     """
 
     daily: NDArray[np.int64]
@@ -74,6 +87,9 @@ class Accounts(NamedTuple):
     rules: NDArray[np.int64]
     numbers: NDArray[np.int64]
     complaints: NDArray[np.int64]
+    cut_off: NDArray[np.int64]
+    held_us: NDArray[np.int64]
+    load: NDArray[np.int64]
 
     @classmethod
     def empty(cls, cells: int, groups: int, rules: int) -> Accounts:
@@ -85,6 +101,9 @@ class Accounts(NamedTuple):
             np.zeros((max(rules, 1), groups, 2), np.int64),
             np.zeros((FOLDS, groups), np.int64),
             np.zeros((FOLDS, groups), np.int64),
+            np.zeros((FOLDS, groups), np.int64),
+            np.zeros((FOLDS, groups), np.int64),
+            np.zeros((groups, 2), np.int64),
         )
 
     def made(self) -> int:
@@ -114,6 +133,7 @@ class Tally(NamedTuple):
     handed_over: int
     listed: dict[str, int]
     posted: list[Posting]
+    network: dict[str, int]
 
 
 class World:
@@ -130,7 +150,18 @@ class World:
         self.from_hour = period.warm_up_days * 24
         self.to_hour = (period.warm_up_days + days) * 24
         self.calendar = Calendar.build(scenario.traffic.profiles, self.first_day.weekday(), self.to_hour)
-        self.population: Population = build_population(scenario.traffic, scenario.hubs, scale, self.key, self.calendar)
+        police = scenario.police
+        self.population: Population = build_population(
+            scenario.traffic,
+            scenario.hubs,
+            (police.voice_complaint_ratio, police.sms_complaint_ratio),
+            scale,
+            self.key,
+            self.calendar,
+            period.warm_up_days,
+            days,
+            scenario.adaptations,
+        )
         self.core = _compiled(scenario)
         self.channel = np.array([CHANNELS.index(g.channel) for g in self.population.names])
         self.expected = self._expected_latent()
@@ -150,16 +181,12 @@ class World:
         """
         alike: dict[tuple[object, ...], list[int]] = {}
         for g, spec in enumerate(self.population.names):
-            enough = self.population.kept_lines[g] >= _STRATUM_LINES
+            enough = self.population.kept_lines[g] >= _STRATUM_LINES or self.population.ordinary[g]
             alike.setdefault((g,) if enough else (spec.channel, spec.cli == "own"), []).append(g)
         strata = np.zeros((len(self.channel), len(alike)))
         for column, members in enumerate(alike.values()):
             strata[members, column] = self.population.weights[members]
         return strata
-
-    def _full_lines(self, channel: int) -> NDArray[np.float64]:
-        """Return the full-size world's lines of each group of a channel."""
-        return np.where(self.channel == channel, self.population.full_lines, 0.0)
 
     def carriers(self) -> NDArray[np.uint8]:
         """Return the carrier code of each value of a byte of a called number's hash (uint8, 256)."""
@@ -167,60 +194,105 @@ class World:
         codes = np.searchsorted(ends, (np.arange(256) + 0.5) / 256)
         return np.minimum(codes, len(ends) - 1).astype(np.uint8)
 
-    def complaint_bounds(self) -> NDArray[np.uint64]:
-        """Return, by channel, the threshold of the draw for a complaint about a delivered attempt."""
-        police = self.scenario.police
-        return np.array([threshold(r) for r in (police.voice_complaint_ratio, police.sms_complaint_ratio)], np.uint64)
+    def network_load(self) -> NetworkLoad | None:
+        """Return the load of the network as it is before the run begins, None where the scenario has no network."""
+        scenario, population = self.scenario, self.population
+        if scenario.network is None:
+            return None
+        profiles = {profile.id: profile for profile in scenario.traffic.profiles}
+        weekday = self.first_day.weekday()
+        return NetworkLoad(scenario.network, population.names, population.weights, profiles, weekday)
+
+    def _elements(self) -> Iterator[tuple[str, bool, NDArray[np.bool_]]]:
+        """Yield (name, whether it is of calls, which groups pass it) of each element of the network."""
+        network = self.scenario.network
+        if network is None:
+            return
+        names = self.population.names
+        for channel, kind, elements in ((0, "trunk", network.trunk_groups), (1, "smsc", network.smscs)):
+            place = [network.place_of(g) if CHANNELS.index(g.channel) == channel else None for g in names]
+            for n, element in enumerate(elements):
+                yield f"{kind} {element.id}", kind == "trunk", np.array([p == n for p in place])
+
+    def _parts(self) -> dict[str, NDArray[np.bool_]]:
+        """Return which groups the metrics tell of together: fraud and ordinary callers of each channel, each class."""
+        ordinary = self.population.ordinary
+        parts = {name: (self.channel == c) & ~ordinary for c, name in enumerate(CHANNELS)}
+        for c, name in enumerate(CHANNELS):
+            if ((self.channel == c) & ordinary).any():
+                parts[f"ordinary {name}"] = (self.channel == c) & ordinary
+        for g in np.flatnonzero(ordinary):
+            parts[self.population.names[g].id] = np.arange(len(ordinary)) == g
+        return parts
 
     def _columns(self, channel: int) -> dict[str, list[int]]:
-        """Return, for each metric of a channel, the columns of the accounts that add up to it."""
+        """Return, for each metric of attempts of a channel, the columns of the accounts that add up to it."""
         rules = self.core.rules
         everything = range((len(rules) + 1) * len(OUTCOMES))
         allow = [k for k in range(len(rules)) if self.core.ops[k, OP_CODE] == ALLOW_LISTED]
+        voice = CHANNELS[channel] == "voice"
+        reached = (FAILED, UNANSWERED, ANSWERED, OPEN) if voice else (DELIVERED,)
+        ended = (INTERCEPTED, LOST, *reached) if voice else (INTERCEPTED, LOST, *reached, EXPIRED, OPEN)
         reasons = range(len(rules) + 1)
         silent = [column_of(0, NOT_MADE)]
-        name = CHANNELS[channel]
         columns = {
             "latent": list(everything),
             "not made": silent,
             "made": [c for c in everything if c not in silent],
-            "intercepted": [column_of(r, INTERCEPTED) for r in reasons],
-            "delivered": [column_of(r, DELIVERED) for r in reasons],
-            "labelled": [column_of(k + 1, DELIVERED) for k in range(len(rules)) if k not in allow],
+            **{OUTCOMES[outcome]: [column_of(r, outcome) for r in reasons] for outcome in ended},
+            "delivered": [column_of(r, outcome) for r in reasons for outcome in reached],
+            "labelled": [column_of(k + 1, o) for k in range(len(rules)) if k not in allow for o in reached],
         }
         for k, rule in enumerate(rules):
-            columns[f"settled by {rule}"] = [column_of(k + 1, INTERCEPTED), column_of(k + 1, DELIVERED)]
-        return {f"{name}.{metric}": chosen for metric, chosen in columns.items()}
+            columns[f"settled by {rule}"] = [column_of(k + 1, outcome) for outcome in ended]
+            columns[f"intercepted by {rule}"] = [column_of(k + 1, INTERCEPTED)]
+        return columns
 
     def metrics(self, tally: Tally) -> dict[str, int]:
         """Return the integer counts of the run, at its scale."""
         totals = tally.totals
         counts: dict[str, int] = {}
-        for channel, name in enumerate(CHANNELS):
-            there = self.channel == channel
+        for name, there in self._parts().items():
             by_column = totals.folds[:, there].sum(axis=(0, 1))
-            for metric, columns in self._columns(channel).items():
-                counts[metric] = int(by_column[columns].sum())
+            for metric, columns in self._columns(self._channel_of(there)).items():
+                counts[f"{name}.{metric}"] = int(by_column[columns].sum())
             for k, rule in enumerate(self.core.rules):
                 counts[f"{name}.matched by {rule}"] = int(totals.rules[k, there, 0].sum())
                 counts[f"{name}.matched by {rule} alone"] = int(totals.rules[k, there, 1].sum())
-            counts[f"{name}.numbers"] = int(totals.numbers[:, there].sum())
-            counts[f"{name}.complaints"] = int(totals.complaints[:, there].sum())
+            counts[f"{name}.circuit time (us)"] = int(totals.held_us[:, there].sum())
+            if self.population.ordinary[there].any():
+                counts[f"{name}.days cut off"] = int(totals.cut_off[:, there].sum())
+            else:
+                counts[f"{name}.numbers"] = int(totals.numbers[:, there].sum())
+                counts[f"{name}.complaints"] = int(totals.complaints[:, there].sum())
+        by_outcome = _by_outcome(totals).sum(axis=0)
+        for name, of_calls, there in self._elements():
+            found = by_outcome[there].sum(axis=0)
+            counts[f"{name}.attempts"] = int(found[LOST:].sum())
+            for outcome in (LOST, FAILED, UNANSWERED, ANSWERED, OPEN) if of_calls else (DELIVERED, EXPIRED, OPEN):
+                counts[f"{name}.{OUTCOMES[outcome]}"] = int(found[outcome])
+            if of_calls:
+                counts[f"{name}.circuit time (us)"] = int(totals.held_us[:, there].sum())
+        counts |= tally.network
         counts["police.handed over"] = tally.handed_over
         counts |= {f"police.listed by {rule}": n for rule, n in tally.listed.items()}
         return counts
 
-    def _lines(self, channel: int) -> NDArray[np.int64]:
-        """Return how many lines of each fold and group are of a channel, int64 (FOLDS, groups)."""
+    def _channel_of(self, there: NDArray[np.bool_]) -> int:
+        """Return the channel of groups of one channel; there may be none of them."""
+        return int(self.channel[there][0]) if there.any() else 0
+
+    def _lines(self, there: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return how many lines of each fold some groups have, int64 (FOLDS, groups)."""
         lines = self.population.lines
         count = np.zeros((FOLDS, len(self.channel)), np.int64)
         np.add.at(count, (lines["fold"], lines["group"]), 1)
-        return count * (self.channel == channel)
+        return count * there
 
-    def _replicates(self, totals: Accounts, channel: int, counted: NDArray[np.int64]) -> Replicates:
-        """Estimate a full-size total of a channel from counts by fold and group, int64 (FOLDS, groups)."""
+    def _replicates(self, totals: Accounts, there: NDArray[np.bool_], counted: NDArray[np.int64]) -> Replicates:
+        """Estimate a full-size total of some groups from counts by fold and group, int64 (FOLDS, groups)."""
         latent = totals.folds.sum(axis=2)
-        return Replicates.of(counted, latent, np.where(self.channel == channel, self.expected, 0.0), self.strata)
+        return Replicates.of(counted, latent, np.where(there, self.expected, 0.0), self.strata)
 
     def estimates(self, totals: Accounts) -> Iterator[tuple[str, Estimate, str, str]]:
         """Yield (metric, estimate, unit, status) for the full-size world.
@@ -228,38 +300,101 @@ class World:
         The latent volume is known, not estimated; its interval tells how much the sampled lines' own may differ.
         """
         fitted = {t.channel for t in self.scenario.calibration if self._is_fitted(t)}
-        for channel, name in enumerate(CHANNELS):
-            lines = self._lines(channel)
+        intercepted: dict[str, Replicates] = {}
+        for name, there in self._parts().items():
+            lines = self._lines(there)
             n = int(lines.sum())
-            whole = float(self.expected[self.channel == channel].sum())
+            whole = float(self.expected[there].sum())
+            channel = self._channel_of(there)
             status = "few lines" if n < FOLDS else "simulated"
-            unit = "calls" if name == "voice" else "messages"
+            unit = "calls" if CHANNELS[channel] == "voice" else "messages"
             found = {
-                metric: self._replicates(totals, channel, totals.folds[:, :, columns].sum(axis=2))
+                metric: self._replicates(totals, there, totals.folds[:, :, columns].sum(axis=2))
                 for metric, columns in self._columns(channel).items()
             }
-            latent = totals.folds.sum(axis=2)
-            drawn = Replicates.of(latent, lines, self._full_lines(channel), self.strata).estimate(n, whole)
+            full_lines = np.where(there, self.population.full_lines, 0.0)
+            drawn = Replicates.of(totals.folds.sum(axis=2), lines, full_lines, self.strata).estimate(n, whole)
             reach = (drawn.high - drawn.value) or whole
             yield f"{name}.latent", Estimate(whole, max(whole - reach, 0.0), whole + reach), unit, "expected"
-            del found[f"{name}.latent"]
+            del found["latent"]
+            ordinary = bool(self.population.ordinary[there].any())
             for metric, replicates in found.items():
-                is_fitted = metric == f"{name}.intercepted" and name in fitted
-                yield metric, replicates.estimate(n, whole), unit, "fitted" if is_fitted else status
-            ratio = found[f"{name}.intercepted"].over(found[f"{name}.made"])
-            yield (
-                f"{name}.interception ratio",
-                ratio.estimate(n, 1.0),
-                "ratio",
-                "assumed" if name in fitted else status,
-            )
+                told = metric == "intercepted" or (metric.startswith("intercepted by ") and there.sum() > 1)
+                if ordinary and replicates.value == 0 and not told:
+                    continue  # nothing is said of the many ways in which nothing happened to a class
+                is_fitted = metric == "intercepted" and name in fitted
+                yield f"{name}.{metric}", replicates.estimate(n, whole), unit, "fitted" if is_fitted else status
+            intercepted[name] = found["intercepted"]
+            ratio = found["intercepted"].over(found["made"])
+            if ordinary:
+                yield f"{name}.intercepted per 100,000", ratio.times(1e5).estimate(n, 1e5), unit, status
+                days = Replicates.of(totals.cut_off, lines, full_lines, self.strata).times(1 / self._panel_days(there))
+                yield f"{name}.numbers cut off on a day", days.estimate(n, float(full_lines.sum())), "numbers", status
+                continue
+            shown = "assumed" if name in fitted else status
+            yield f"{name}.interception ratio", ratio.estimate(n, 1.0), "ratio", shown
             for metric, counted in (("numbers", totals.numbers), ("complaints", totals.complaints)):
-                replicates = Replicates.of(counted, lines, self._full_lines(channel), self.strata)
+                replicates = Replicates.of(counted, lines, full_lines, self.strata)
                 yield f"{name}.{metric}", replicates.estimate(n, whole), "numbers", status
+        for name in CHANNELS:
+            if f"ordinary {name}" in intercepted:
+                both = intercepted[name].plus(intercepted[f"ordinary {name}"])
+                precision = intercepted[name].over(both).estimate(1, 1.0)
+                yield f"{name}.precision", precision, "ratio", "simulated"
 
-    def summary(self, totals: Accounts) -> pl.DataFrame:
+    def _network_estimates(self, tally: Tally) -> Iterator[tuple[str, Estimate, str, str]]:
+        """Yield (metric, estimate, unit, status) for each element: what the simulated attempts met, and its load.
+
+        Loads are means over the counted days; that which is carried is of ordinary traffic as planned and fraud.
+        """
+        counted, latent, apart = (
+            _by_outcome(tally.totals),
+            tally.totals.folds.sum(axis=2),
+            np.diag(self.population.weights),
+        )
+        seconds = self.days * DAY_US / SECOND_US
+        for name, of_calls, there in self._elements():
+            expected = np.where(there, self.expected, 0.0)
+            n = int(self._lines(there).sum())
+            status = "few lines" if n < FOLDS else "simulated"
+            came, lost, answered, expired = (
+                Replicates.of(counted[:, :, list(which)].sum(axis=2), latent, expected, apart)
+                for which in (range(LOST, len(OUTCOMES)), (LOST,), (ANSWERED,), (EXPIRED,))
+            )
+            whole = float(expected.sum())
+            if not of_calls:
+                yield f"{name}.messages", came.estimate(n, whole), "messages", status
+                yield f"{name}.expired ratio", expired.over(came).estimate(n, 1.0), "ratio", status
+                continue
+            seized = came.plus(lost.times(-1.0))
+            yield f"{name}.calls", came.estimate(n, whole), "calls", status
+            yield f"{name}.lost ratio", lost.over(came).estimate(n, 1.0), "ratio", status
+            yield f"{name}.answer-seizure ratio", answered.over(seized).estimate(n, 1.0), "ratio", status
+            held = Replicates.of(tally.totals.held_us, latent, expected, apart).times(1e-6 / seconds)
+            load = held.estimate(n, 1.0)
+            planned, carried = (
+                tally.network[f"{name}.{of} load (erlang s)"] / seconds for of in ("planned", "carried")
+            )
+            reach = load.high - load.value
+            yield f"{name}.simulated load", load, "erlangs", status
+            yield f"{name}.planned load", Estimate(planned, planned, planned), "erlangs", "planned"
+            yield (
+                f"{name}.carried load",
+                Estimate(carried, max(carried - reach, 0.0), carried + reach),
+                "erlangs",
+                status,
+            )
+
+    def _panel_days(self, there: NDArray[np.bool_]) -> float:
+        """Return how many days the lines of some ordinary groups are seen, in the mean of the full-size lines."""
+        names, full = self.population.names, self.population.full_lines
+        days = [min(spec.panel // DAY_US, self.days) if isinstance(spec, CallerGroup) else 0 for spec in names]
+        return float(np.average(days, weights=np.where(there, full, 0.0)))
+
+    def summary(self, tally: Tally) -> pl.DataFrame:
         """Return the summary frame."""
-        rows = [(m, e.value, e.low, e.high, unit, status) for m, e, unit, status in self.estimates(totals)]
+        found = itertools.chain(self.estimates(tally.totals), self._network_estimates(tally))
+        rows = [(m, e.value, e.low, e.high, unit, status) for m, e, unit, status in found]
         return pl.DataFrame(rows, ["metric", "value", "low", "high", "unit", "status"], orient="row")
 
     def _is_fitted(self, target: CalibrationTarget) -> bool:
@@ -271,10 +406,9 @@ class World:
         found = []
         for target in self.scenario.calibration:
             figure = ledger.figure(target.figure)
-            channel = CHANNELS.index(target.channel)
-            there = self.channel == channel
-            columns = self._columns(channel)[f"{target.channel}.intercepted"]
-            replicates = self._replicates(totals, channel, totals.folds[:, :, columns].sum(axis=2))
+            there = self._parts()[target.channel]
+            columns = self._columns(CHANNELS.index(target.channel))["intercepted"]
+            replicates = self._replicates(totals, there, totals.folds[:, :, columns].sum(axis=2))
             lines = int(self.population.kept_lines[there].sum())
             estimate = replicates.estimate(lines, float(self.expected[there].sum()))
             reported = figure.value * self.days / target.days
@@ -334,6 +468,12 @@ class World:
             for p in posted
         ]
         return pl.concat([pl.DataFrame(schema=_CHANGES), *frames]).sort("time_us", "policy", "line_id", "generation")
+
+
+def _by_outcome(totals: Accounts) -> NDArray[np.int64]:
+    """Return the attempts of each fold and group by their outcome, int64 (FOLDS, groups, outcomes)."""
+    folds = totals.folds
+    return folds.reshape(*folds.shape[:2], -1, len(OUTCOMES)).sum(axis=2)
 
 
 def _compiled(scenario: Scenario) -> FilterCore:

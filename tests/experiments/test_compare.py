@@ -4,18 +4,18 @@ import itertools
 import json
 import statistics
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import interceptsim as ics
 from interceptsim.errors import ConfigurationError, ResultsError
-from interceptsim.experiments import compare as module
-from interceptsim.experiments.compare import _effects, paired_t, parse_variant, variants_of
+from interceptsim.experiments import flips
+from interceptsim.experiments.compare import parse_variant, variants_of
+from interceptsim.experiments.estimates import differences
 from interceptsim.randomness import replication_seed
 
 DELAY = "policies.reject-listed-numbers.delay"
@@ -171,40 +171,112 @@ def test_the_progress_of_all_runs_is_told_as_one(minimal):
 # The interval
 
 
-def test_a_paired_interval_worked_by_hand():
-    # Mean 3, standard deviation sqrt(2.5), t(0.975; 4) = 2.776445: 2.776445 * sqrt(2.5) / sqrt(5) = 1.963243.
-    found = paired_t([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert (found.value, found.low, found.high) == pytest.approx((3.0, 1.036757, 4.963243), abs=1e-6)
-
-
-def test_two_pairs_give_the_widest_interval():
-    # t(0.975; 1) = 12.706205, standard deviation of 0 and 2 is sqrt(2): 12.706205 * sqrt(2) / sqrt(2).
-    assert paired_t([0.0, 2.0]).high == pytest.approx(1 + 12.706205, abs=1e-6)
-
-
-@given(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=30), st.floats(-1e9, 1e9))
-def test_an_interval_holds_the_mean_in_its_middle_and_moves_with_the_differences(differences, by):
-    one = paired_t(differences)
-    other = paired_t([-d for d in differences])
-    assert one.low <= one.value <= one.high
-    assert one.value == pytest.approx(statistics.mean(differences), rel=1e-9, abs=1e-3)
-    assert (other.low, other.high) == pytest.approx((-one.high, -one.low), rel=1e-9, abs=1e-3)
-    moved = paired_t([d + by for d in differences])
-    assert moved.high - moved.low == pytest.approx(one.high - one.low, rel=1e-6, abs=1.0)
-
-
-def test_an_interval_covers_what_is_true_nineteen_times_in_twenty():
-    normal = statistics.NormalDist(5, 2)
-    samples = [normal.samples(4, seed=n) for n in range(2000)]
-    covered = sum(e.low <= 5 <= e.high for e in map(paired_t, samples)) / 2000
-    assert covered == pytest.approx(0.95, abs=0.015)
-
-
 def test_metrics_of_either_side_are_all_there_and_the_missing_ones_are_zero():
     runs = {"base": [{"a": 1.0, "b": 5.0}] * 2, "other": [{"a": 3.0, "c": 2.0}, {"a": 5.0}]}
-    effects = _effects(runs, "base")
-    differences = dict(effects.select("metric", "difference").iter_rows())
-    assert differences == {"a": 3.0, "b": -5.0, "c": 1.0}
+    rows = [(0, n, name, *item) for name, both in runs.items() for n, one in enumerate(both) for item in one.items()]
+    held = pl.DataFrame(rows, ["point", "replication", "variant", "metric", "value"], orient="row")
+    found = differences(held, ["base", "other"], "t")
+    assert dict(found.select("metric", "difference").iter_rows()) == {"a": 3.0, "b": -5.0, "c": 1.0}
+    [a] = found.filter(metric="a").to_dicts()
+    assert (a["baseline"], a["variant"], a["replications"], a["method"]) == ("base", "other", 2, "paired t")
+    assert a["high"] - a["difference"] == pytest.approx(
+        12.706205, abs=1e-6
+    )  # of 2 and 4: t(0.975; 1) * sqrt(2) / sqrt(2)
+
+
+def test_the_interval_may_be_a_bootstrap_and_says_so(minimal):
+    boot = ics.compare(minimal, {"soon": {DELAY: "1h"}}, replications=6, interval="bootstrap", **SMALL)
+    plain = ics.compare(minimal, {"soon": {DELAY: "1h"}}, replications=6, **SMALL)
+    assert set(boot.effects["method"]) == {"paired bootstrap"}
+    assert boot.effects["difference"].equals(plain.effects["difference"])
+    one, other = (effect(found, "soon", "voice.intercepted") for found in (boot, plain))
+    assert 0.3 * (other["high"] - other["low"]) < one["high"] - one["low"] < other["high"] - other["low"]
+
+
+# How many replications
+
+
+def test_replications_are_added_until_intervals_are_as_narrow_as_wished(minimal):
+    variants = {"soon": {DELAY: "1h"}, "none": {LIST: False}}
+    first = ics.compare(minimal, variants, replications=3, **SMALL)
+    widest = max(row["half_width"] for row in first.needed({"voice.interception ratio": 1.0}).to_dicts())
+    wish = {"voice.interception ratio": widest / 2}
+    found = ics.compare(minimal, variants, replications=3, until=wish, at_most=60, **SMALL)
+    assert 3 < len(found.seeds) < 60
+    assert set(found.effects["replications"]) == {len(found.seeds)}
+    assert all(row["half_width"] <= row["wished"] for row in found.needed().to_dicts())
+    fixed = ics.compare(minimal, variants, replications=len(found.seeds), **SMALL)
+    assert found.effects.equals(fixed.effects)
+    assert found.seeds[:3] == first.seeds
+
+
+def test_a_wish_that_holds_already_adds_no_replication(minimal):
+    found = ics.compare(minimal, {"none": {LIST: False}}, replications=2, until={"voice.made": 1e12}, **SMALL)
+    assert len(found.seeds) == 2
+
+
+def test_replications_end_at_the_most_and_what_is_still_needed_is_told(minimal):
+    wish = {"voice.delivered": 1.0}
+    found = ics.compare(minimal, {"none": {LIST: False}}, replications=2, until=wish, at_most=5, **SMALL)
+    assert len(found.seeds) == 5
+    [row] = found.needed().to_dicts()
+    assert (row["variant"], row["wished"], row["replications"]) == ("none", 1.0, 5)
+    assert row["needed"] > 1000
+    assert row["half_width"] == pytest.approx(
+        (effect(found, "none", "voice.delivered")["high"] - effect(found, "none", "voice.delivered")["low"]) / 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        ({"voice.deliverd": 1.0}, "half-width: no metric 'voice.deliverd'; did you mean 'voice.delivered'"),
+        ({"voice.delivered": 0.0}, "half-width: got 0.0; wanted a number above 0"),
+    ],
+)
+def test_a_wish_that_does_not_fit_is_refused(minimal, wish, told):
+    with pytest.raises(ConfigurationError, match=told):
+        ics.compare(minimal, {"none": {LIST: False}}, replications=2, until=wish, **SMALL)
+
+
+def test_one_replication_cannot_tell_how_many_are_needed(minimal):
+    found = ics.compare(minimal, {"none": {LIST: False}}, replications=1, **SMALL)
+    with pytest.raises(ConfigurationError, match="two replications at least are needed"):
+        found.needed({"voice.delivered": 1.0})
+
+
+def test_the_most_replications_are_no_fewer_than_the_first(minimal):
+    assert refusal(minimal, {"a": {}}, until={"voice.made": 1.0}, at_most=4).where == "at-most"
+    assert refusal(minimal, {"a": {}}, interval="z").where == "interval"
+
+
+# Elsewhere
+
+
+def test_processes_and_threads_give_what_is_found_here(minimal):
+    def mine(batch):
+        return batch.channel == 0
+
+    variants = {"none": {LIST: False}, "mine": minimal.with_policies([*minimal.policies, mine])}
+    here = ics.compare(minimal, variants, replications=3, **SMALL)
+    told = []
+    with ThreadPoolExecutor(3) as threads:
+        for options in ({"executor": threads}, {"workers": 2, "progress": lambda *now: told.append(now)}):
+            found = ics.compare(minimal, variants, replications=3, **SMALL, **options)
+            assert found.effects.equals(here.effects)
+            assert found.values.equals(here.values)
+            assert found.attempts == here.attempts
+    days = 3 * 3 * (4 + minimal.period.warm_up_days)
+    assert (told[-1], len(told)) == ((days, days, here.attempts), 9)
+
+
+def test_a_run_that_fails_elsewhere_is_told_with_its_variant_and_seed(minimal):
+    def mine(batch):
+        return {}[len(batch)]
+
+    variants = {"bad": minimal.with_policies([mine])}
+    with ThreadPoolExecutor(1) as threads, pytest.raises(ResultsError, match=r"bad, seed \d+: KeyError"):
+        ics.compare(minimal, variants, replications=1, executor=threads, **SMALL)
 
 
 # Flips
@@ -238,7 +310,7 @@ def naive_flips(name, before, after):
 
 @pytest.mark.parametrize("window", [1_000_000, 700, 60])
 def test_flips_are_those_that_a_loop_over_both_runs_finds(busy, found, window, monkeypatch):
-    monkeypatch.setattr(module, "_WINDOW_ROWS", window)
+    monkeypatch.setattr(flips, "_WINDOW_ROWS", window)
     fresh = ics.compare(busy, dict(found.variants), replications=1, scale=10_000)
     before = fates(busy, fresh.seeds[0])
     expected = []
@@ -257,7 +329,7 @@ def test_flips_are_of_the_first_replication_and_are_found_once(minimal, monkeypa
     found = ics.compare(minimal, {"none": {LIST: False}}, replications=2, seed=5, **SMALL)
     expected = naive_flips("none", *(fates(s, replication_seed(5, 0), 4) for s in (minimal, found.variants["none"])))
     assert found.flips.rows() == expected
-    monkeypatch.setattr(module, "run", None)
+    monkeypatch.setattr(flips, "run", None)
     assert found.flips.height == len(expected) > 0
 
 

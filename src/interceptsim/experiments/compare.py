@@ -4,43 +4,39 @@ In each replication the scenario as it stands, the baseline, and every variant r
 the same latent attempts with the same draws, and differences are taken replication by replication: their spread is
 what the pairs differ by, not how much one year of traffic differs from another.
 
-The interval of a difference is Student's t over the pairs, and has nothing to do with the jackknife intervals of single
-runs. It takes the quantile that those need anyway, good to eight digits, so that no more than the core is installed.
+The interval of a difference is Student's t over the pairs, or a bootstrap of them, and has nothing to do with the
+jackknife intervals of single runs. How many pairs there are is said beforehand, or follows from how narrow intervals
+have to become: then pairs are added in a few steps, at each of which it is looked whether they are.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import json
-import tempfile
+import pickle
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import numpy as np
 import polars as pl
 
-from interceptsim.errors import ConfigurationError
+from interceptsim.errors import ConfigurationError, ResultsError, nearest_name
+from interceptsim.experiments.estimates import differences
+from interceptsim.experiments.executors import Pool, Task, carry_out, open_pool
+from interceptsim.experiments.flips import flips_of
+from interceptsim.experiments.intervals import Method, replications_for
+from interceptsim.experiments.runs import Prepared
 from interceptsim.randomness import replication_seed
-from interceptsim.results import Estimate, provenance, t_quantile, writing_aside
+from interceptsim.results import RunResult, provenance, writing_aside
 from interceptsim.scenario import Scenario
-from interceptsim.simulation import Engine, Progress, recorded_bytes, run
+from interceptsim.simulation import Engine, Progress, run
 from interceptsim.tables import parse_settings, told_within
 
-__all__ = ["Comparison", "compare", "paired_t", "parse_variant", "variants_of"]
-
-_MAKE_TRAFFIC = ("period", "population", "hubs", "traffic")
-
-_Columns = dict[str, type[pl.DataType]]
-_WINDOW_ROWS = 1_000_000
-
-_ATTEMPT: _Columns = {"line_id": pl.UInt32, "ordinal": pl.UInt64}
-_SHOWN: _Columns = {"time_us": pl.Int64, "channel": pl.UInt8, "a_number": pl.UInt64, "b_number": pl.UInt64}
-_FATE: _Columns = {"verdict": pl.String, "reason": pl.String}
+__all__ = ["Comparison", "compare", "parse_variant", "parse_wish", "variants_of"]
 
 
 @dataclass(frozen=True)
@@ -48,8 +44,9 @@ class Comparison:
     """What variants change, and the runs it is known from.
 
     effects   frame (baseline, variant, metric, difference, low, high, replications, method): the mean over the
-              replications of variant minus baseline, for the full-size world, with its 95 % interval; `low` and
-              `high` are null where there is only one replication
+              replications of variant minus baseline, for the full-size world, with its 95 % interval by the method
+              that is said; `low` and `high` are null where there is only one replication
+    until     the half-widths that were wished for, by metric, none where there were no wishes
     values    frame (replication, variant, metric, value): the estimates of every run, those of the baseline under
               the name of its scenario
     seeds     the seed of each replication, the same for the baseline and all variants
@@ -63,6 +60,7 @@ class Comparison:
     options: dict[str, Any]
     values: pl.DataFrame
     effects: pl.DataFrame
+    until: dict[str, float]
     attempts: int
     wall_s: float
 
@@ -70,6 +68,42 @@ class Comparison:
     def days(self) -> int:
         """How many days of the baseline's period were counted."""
         return self.options["days"] or self.baseline.period.days
+
+    def needed(self, half_widths: Mapping[str, float] | None = None) -> pl.DataFrame:
+        """Tell how many replications, in all, intervals of wished half-widths take, judged by those that are there.
+
+        Frame (variant, metric, half_width, wished, replications, needed), by default for the wishes of `until`. What is
+        needed is reckoned for Student's t and is an estimate itself: the spread of a few pairs is not well known.
+
+        Raise ConfigurationError for a metric that there is not, a half-width that is not above 0, or one replication.
+        """
+        rows = []
+        for metric, wished in (self.until if half_widths is None else half_widths).items():
+            known = self.values["metric"].unique(maintain_order=True)
+            if metric not in known:
+                raise ConfigurationError("half-width", f"no metric {metric!r}", nearest=nearest_name(metric, known))
+            for variant in self.variants:
+                [effect] = self.effects.filter(variant=variant, metric=metric).to_dicts()
+                if effect["low"] is None:
+                    raise ConfigurationError("half-width", "two replications at least are needed to tell the spread")
+                half = (effect["high"] - effect["low"]) / 2
+                needed = replications_for(self._pairs(variant, metric), wished)
+                rows.append((variant, metric, half, float(wished), effect["replications"], needed))
+        schema = {
+            **dict.fromkeys(("variant", "metric"), pl.String),
+            **dict.fromkeys(("half_width", "wished"), pl.Float64),
+            **dict.fromkeys(("replications", "needed"), pl.Int64),
+        }
+        return pl.DataFrame(rows, schema, orient="row")
+
+    def _pairs(self, variant: str, metric: str) -> list[float]:
+        """Return a metric's differences, one a replication."""
+        of = self.values.filter(metric=metric)
+        before, after = (
+            dict(of.filter(variant=name).select("replication", "value").iter_rows())
+            for name in (self.baseline.name, variant)
+        )
+        return [after.get(n, 0.0) - before.get(n, 0.0) for n in range(len(self.seeds))]
 
     @functools.cached_property
     def flips(self) -> pl.DataFrame:
@@ -83,34 +117,7 @@ class Comparison:
         The first look makes the runs of the first replication again, recorded to temporary files. Raise
         ConfigurationError where a variant changes the traffic itself, or the files would not fit on the disk.
         """
-        for name, variant in self.variants.items():
-            for part in _MAKE_TRAFFIC:
-                if getattr(variant, part) != getattr(self.baseline, part):
-                    raise ConfigurationError(
-                        f"variant {name!r}: {part}",
-                        "differs from the baseline's, and only attempts of the same traffic can be set side by side",
-                    )
-        frames = []
-        with self._recorded(self.baseline) as before:
-            for name, variant in self.variants.items():
-                with self._recorded(variant) as after:
-                    for during in _windows(before):
-                        flipped = _flipped(before.filter(during), after.filter(during))
-                        frames.append(flipped.select(pl.lit(name).alias("variant"), pl.all()).collect())
-        return pl.concat(frames)
-
-    @contextlib.contextmanager
-    def _recorded(self, scenario: Scenario) -> Iterator[pl.LazyFrame]:
-        """Run a scenario with the first seed; give its attempts, which lie on the disk as long as they are needed."""
-        with tempfile.TemporaryDirectory(prefix="interceptsim-") as folder:
-            with told_within("flips"):
-                recorded_bytes(scenario, self.options["scale"], self.options["days"], "all", Path(folder))
-            run(scenario, seed=self.seeds[0], record="all", record_folder=Path(folder), **self.options)
-            decisions = Path(folder, "decisions.parquet")
-            if decisions.exists():
-                yield pl.scan_parquet(decisions).select(*_ATTEMPT, *_SHOWN, *_FATE)
-            else:  # not one attempt was made
-                yield pl.LazyFrame(schema=_ATTEMPT | _SHOWN | _FATE)
+        return flips_of(self.baseline, self.variants, self.seeds[0], self.options)
 
     def as_json(self) -> dict[str, Any]:
         """Return what `interceptsim compare --json` prints."""
@@ -122,6 +129,7 @@ class Comparison:
             "scale": self.options["scale"],
             "days": self.days,
             "replications": len(self.seeds),
+            "until": self.until,
             "attempts": self.attempts,
             "wall_s": round(self.wall_s, 4),
             "effects": self.effects.to_dicts(),
@@ -156,59 +164,168 @@ def compare(
     variants: Mapping[str, Mapping[str, Any] | Scenario],
     *,
     replications: int = 5,
+    until: Mapping[str, float] | None = None,
+    at_most: int = 100,
+    interval: Method = "t",
     seed: int = 1,
     scale: int = 1000,
     days: int | None = None,
     threads: int | None = None,
     slice_us: int | None = None,
     engine: Engine = "columnar",
+    executor: Executor | str | None = None,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Run a scenario and its variants over the same latent traffic and return what the variants change.
 
     A variant is given by its name and what it changes, as for `Scenario.replace`, or as a scenario of its own, such as
-    one from `Scenario.with_policies`. Each replication has a seed of its own, hashed from `seed`; the other options
-    are those of `run`. `progress` is called with the days of all runs together.
+    one from `Scenario.with_policies`. Each replication has a seed of its own, hashed from `seed`. With `until`, wished
+    half-widths of intervals by metric, replications are added to the first `replications` until the interval of every
+    variant is so narrow, or there are `at_most`. `interval` is "t" or "bootstrap". The runs are made here, one after
+    the other on all `threads`, or by an `executor` as for `sweep`, on one thread each; others are `run`'s options.
+    `progress` is called with the days of all runs that are sure to be made.
 
-    Raise ConfigurationError for a variant or an option that does not fit.
+    Raise ConfigurationError for a variant or an option that does not fit, ResultsError where a run fails elsewhere.
     """
     for option, given, least, most in (("replications", replications, 1, 10_000), ("seed", seed, 0, 2**64 - 1)):
         if not least <= given <= most:
             raise ConfigurationError(option, f"wanted a whole number from {least} to {most}", given=given)
+    if interval not in get_args(Method):
+        raise ConfigurationError("interval", "wanted 't' or 'bootstrap'", given=interval)
+    if until and not max(2, replications) <= at_most <= 10_000:
+        wanted = f"wanted a whole number from the first {max(2, replications)} replications to 10000"
+        raise ConfigurationError("at-most", wanted, given=at_most)
     started = time.perf_counter()
     resolved = variants_of(scenario, variants.items())
-    chosen = {scenario.name: scenario, **resolved}
-    seeds = tuple(replication_seed(seed, n) for n in range(replications))
-    options: dict[str, Any] = {
-        "scale": scale,
-        "days": days,
-        "threads": threads,
-        "slice_us": slice_us,
-        "engine": engine,
-    }
-    counted = [s.period.warm_up_days + (s.period.days if days is None else days) for s in chosen.values()]
-    shown = _Together(progress, replications * sum(counted)) if progress else None
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in chosen}
-    attempts = 0
-    for replicated in seeds:
-        for name, one in chosen.items():
-            with told_within(f"variant {name!r}") if name in resolved else contextlib.nullcontext():
-                result = run(one, seed=replicated, progress=shown, **options)
-            runs[name].append(dict(result.summary.select("metric", "value").iter_rows()))
-            attempts += result.attempts
+    scenarios = {scenario.name: scenario, **resolved}
+    options = {"scale": scale, "days": days, "threads": threads, "slice_us": slice_us, "engine": engine}
+    shown = _Together(progress) if progress else None
+    seeds: list[int] = []
+    runs: list[_Run] = []
+    n = max(2, replications) if until else replications
+    here = executor is None and workers is None
+    with contextlib.nullcontext() if here else open_pool(executor, workers) as pool:
+        while True:
+            further = [(k, replication_seed(seed, k)) for k in range(len(seeds), n)]
+            seeds += [own for _, own in further]
+            if shown:
+                shown.expect(len(further) * sum(_days(one, days) for one in scenarios.values()))
+            if pool is None:
+                runs += _here(scenarios, further, options, shown)
+            else:
+                runs += _elsewhere(scenarios, further, options, shown, pool)
+            values = _values(runs, scenarios)
+            found = Comparison(
+                baseline=scenario,
+                variants=resolved,
+                seed=seed,
+                seeds=tuple(seeds),
+                options=options,
+                values=values.drop("point"),
+                effects=differences(values, list(scenarios), interval).drop("point"),
+                until=dict(until or {}),
+                attempts=sum(attempts for _, _, attempts, _ in runs),
+                wall_s=time.perf_counter() - started,
+            )
+            if n >= at_most or (n := _next_look(found, at_most)) == len(seeds):
+                return found
+
+
+def _next_look(found: Comparison, at_most: int) -> int:
+    """Return with how many replications to look again: as many as seem to be needed, at most twice those there are."""
+    n = len(found.seeds)
+    missing = found.needed().filter(pl.col("half_width") > pl.col("wished"))
+    if missing.is_empty():
+        return n
+    needed = missing["needed"].max()
+    assert isinstance(needed, int)
+    return min(max(needed, n + 1), 2 * n, at_most)
+
+
+def parse_wish(text: str) -> tuple[str, float]:
+    """Read one METRIC=WIDTH of the command line."""
+    metric, equals, width = text.rpartition("=")
+    try:
+        wished = float(width)
+    except ValueError:
+        wished = float("nan")
+    if not equals or not wished > 0:
+        wanted = "wanted METRIC=WIDTH, a number above 0, such as 'voice.interception ratio=0.001'"
+        raise ConfigurationError("--until", wanted, given=text)
+    return metric.strip(), wished
+
+
+_Run = tuple[int, str, int, list[tuple[str, float]]]
+"""The replication and variant of a run, its attempts, and its estimates by metric."""
+
+
+def _days(scenario: Scenario, days: int | None) -> int:
+    return scenario.period.warm_up_days + (scenario.period.days if days is None else days)
+
+
+def _here(
+    scenarios: Mapping[str, Scenario],
+    replications: Iterable[tuple[int, int]],
+    options: dict[str, Any],
+    shown: _Together | None,
+) -> Iterator[_Run]:
+    """Make the runs of replications in this process, one after the other."""
+    baseline = next(iter(scenarios))
+    for n, seed in replications:
+        for name, scenario in scenarios.items():
+            with contextlib.nullcontext() if name == baseline else told_within(f"variant {name!r}"):
+                result = run(scenario, seed=seed, progress=shown, **options)
+            yield n, name, *_kept(result)
             if shown:
                 shown.end_run()
-    return Comparison(
-        baseline=scenario,
-        variants=resolved,
-        seed=seed,
-        seeds=seeds,
-        options=options,
-        values=_values(runs),
-        effects=_effects(runs, scenario.name),
-        attempts=attempts,
-        wall_s=time.perf_counter() - started,
-    )
+
+
+def _elsewhere(
+    scenarios: Mapping[str, Scenario],
+    replications: Iterable[tuple[int, int]],
+    options: dict[str, Any],
+    shown: _Together | None,
+    pool: Pool,
+) -> Iterator[_Run]:
+    """Make the runs of replications by an executor, on one thread each."""
+    packed = {name: Prepared.of(scenario).packed for name, scenario in scenarios.items()}
+    seeds = dict(replications)
+    tasks = {f"{n}/{name}": (n, name) for n in seeds for name in scenarios}
+    alone = {**options, "threads": 1}
+    work = (Task(task, _made, (packed[name], seeds[n], alone)) for task, (n, name) in tasks.items())
+    for outcome in carry_out(pool, work):
+        n, name = tasks[outcome.name]
+        if outcome.error is not None:
+            raise ResultsError(f"{name}, seed {seeds[n]}: {outcome.error}")
+        yield n, name, *outcome.value
+        if shown:
+            shown(_days(scenarios[name], options["days"]), 0, outcome.value[0])
+            shown.end_run()
+
+
+def _made(packed: bytes, seed: int, options: dict[str, Any]) -> tuple[int, list[tuple[str, float]]]:
+    """Make a run, in a worker."""
+    return _kept(run(pickle.loads(packed), seed=seed, **options))  # noqa: S301  our own bytes
+
+
+def _kept(result: RunResult) -> tuple[int, list[tuple[str, float]]]:
+    return result.attempts, result.summary.select("metric", "value").rows()
+
+
+def _values(runs: Iterable[_Run], variants: Iterable[str]) -> pl.DataFrame:
+    """Return the frame (point, replication, variant, metric, value) of runs, by variant and replication."""
+    rank = {name: place for place, name in enumerate(variants)}
+    ordered = sorted(runs, key=lambda run: (rank[run[1]], run[0]))
+    rows = [(0, n, name, metric, value) for n, name, _, estimates in ordered for metric, value in estimates]
+    schema = {
+        "point": pl.Int64,
+        "replication": pl.Int64,
+        "variant": pl.String,
+        "metric": pl.String,
+        "value": pl.Float64,
+    }
+    return pl.DataFrame(rows, schema, orient="row")
 
 
 def variants_of(scenario: Scenario, named: Iterable[tuple[str, Mapping[str, Any] | Scenario]]) -> dict[str, Scenario]:
@@ -240,11 +357,15 @@ def parse_variant(text: str) -> tuple[str, dict[str, Any]]:
 class _Together:
     """Tells the progress of several runs as that of one."""
 
-    def __init__(self, progress: Progress, days: int) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._days = days
+        self._days = 0
         self._before = (0, 0)
         self._now = (0, 0)
+
+    def expect(self, days: int) -> None:
+        """Count so many days more to come."""
+        self._days += days
 
     def __call__(self, done: int, _of: int, attempts: int) -> None:
         self._now = (self._before[0] + done, self._before[1] + attempts)
@@ -253,91 +374,3 @@ class _Together:
     def end_run(self) -> None:
         """Count what follows from here on."""
         self._before = self._now
-
-
-def _values(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> pl.DataFrame:
-    rows = [
-        (n, name, metric, value)
-        for name, estimates in runs.items()
-        for n, one in enumerate(estimates)
-        for metric, value in one.items()
-    ]
-    return pl.DataFrame(rows, ["replication", "variant", "metric", "value"], orient="row")
-
-
-def _effects(runs: Mapping[str, Sequence[Mapping[str, float]]], baseline: str) -> pl.DataFrame:
-    """Return the frame `effects` from estimates by run and replication.
-
-    A metric that only one of a pair has is about a rule that the other has not, and there it settled nothing: 0.
-    """
-    schema = {
-        **dict.fromkeys(("baseline", "variant", "metric"), pl.String),
-        **dict.fromkeys(("difference", "low", "high"), pl.Float64),
-        "replications": pl.Int64,
-        "method": pl.String,
-    }
-    return pl.DataFrame(list(_effect_rows(runs, baseline)), schema, orient="row")
-
-
-def _effect_rows(
-    runs: Mapping[str, Sequence[Mapping[str, float]]], baseline: str
-) -> Iterator[tuple[str, str, str, float, float | None, float | None, int, str]]:
-    for variant, estimates in runs.items():
-        if variant == baseline:
-            continue
-        pairs = list(zip(runs[baseline], estimates, strict=True))
-        for metric in dict.fromkeys(metric for pair in pairs for one in pair for metric in one):
-            differences = [after.get(metric, 0.0) - before.get(metric, 0.0) for before, after in pairs]
-            if len(pairs) == 1:
-                yield baseline, variant, metric, differences[0], None, None, 1, "one pair, no interval"
-            else:
-                found = paired_t(differences)
-                yield baseline, variant, metric, found.value, found.low, found.high, len(pairs), "paired t"
-
-
-def paired_t(differences: Sequence[float]) -> Estimate:
-    """Return the mean of two or more paired differences with its 95 % interval by Student's t.
-
-    Differences that are all the same give an interval of no width.
-    """
-    n = len(differences)
-    mean = float(np.mean(differences))
-    reach = t_quantile(0.975, n - 1) * float(np.std(differences, ddof=1)) / n**0.5
-    return Estimate(mean, mean - reach, mean + reach)
-
-
-def _windows(attempts: pl.LazyFrame) -> Iterator[pl.Expr]:
-    """Yield spans of time, from the first to the last, that hold about a million of the attempts each.
-
-    An attempt has the same time under every variant, so frames can be joined span by span, in little memory.
-    """
-    time_us = pl.col("time_us")
-    n, first, last = attempts.select(pl.len(), time_us.min(), time_us.max().alias("last")).collect().row(0)
-    parts = n // _WINDOW_ROWS + 1
-    inner = (first + (last - first) * k // parts for k in range(1, parts))
-    for low, high in itertools.pairwise((-(2**63), *inner, 2**63 - 1)):
-        yield time_us.is_between(low, high, closed="left")
-
-
-def _flipped(baseline: pl.LazyFrame, variant: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the attempts, by line and ordinal, whose verdict differs or that were made in one frame only."""
-    before, after = pl.col("verdict"), pl.col("verdict_variant")
-    change = (
-        pl.when(after.is_null())
-        .then(pl.lit("made under baseline only"))
-        .when(before.is_null())
-        .then(pl.lit("made under variant only"))
-        .otherwise(pl.lit("verdict"))
-    )
-    return (
-        baseline.join(variant, on=list(_ATTEMPT), how="full", coalesce=True, suffix="_variant")
-        .filter(before.ne_missing(after))
-        .select(
-            *_ATTEMPT,
-            *(pl.coalesce(name, f"{name}_variant") for name in _SHOWN),
-            *(pl.col(name).alias(f"baseline_{name}") for name in _FATE),
-            *(pl.col(f"{name}_variant").alias(f"variant_{name}") for name in _FATE),
-            change.alias("change"),
-        )
-        .sort("time_us", *_ATTEMPT)
-    )

@@ -205,6 +205,7 @@ def decide_part(
             reason[straight : straight + n] if together else rows.reason,
             matched[straight : straight + n] if together else rows.matched,
             score[straight : straight + n] if together else rows.score,
+            rows.outcome,
             rows.seen,
             rows.said,
             rows.found,

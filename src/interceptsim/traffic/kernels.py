@@ -29,9 +29,10 @@ from interceptsim.randomness import (
     log_of,
     mix64,
     normal_quantile,
+    poisson,
     unit,
 )
-from interceptsim.units import HOUR_US
+from interceptsim.units import DAY_US, HOUR_US
 
 __all__ = [
     "CLI_FIXED",
@@ -46,6 +47,7 @@ __all__ = [
     "empty_draws",
     "generate",
     "numbers_of",
+    "react",
     "start_lines",
 ]
 
@@ -61,14 +63,32 @@ GROUP = np.dtype(
         ("attempt_stream", "u8"),
         ("line_stream", "u8"),
         ("number_stream", "u8"),
-        ("complaint_stream", "u8"),
+        ("fate_stream", "u8"),
+        ("incoming_stream", "u8"),
+        ("again_stream", "u8"),
         ("police_stream", "u8"),
         ("template_stream", "u8"),
         ("life", _DELAY),
         ("notice", _DELAY),
         ("resupply", _DELAY),
+        ("ring", _DELAY),
+        ("talk", _DELAY),
+        ("failed_bound", "u8"),  # thresholds of one draw: failed below the first, answered below the second,
+        ("answered_bound", "u8"),
+        ("labelled_bound", "u8"),  # or, where the call is labelled, the third
+        ("complaint_bound", "u8"),
+        ("stranger_bound", "u8"),  # below: the attempt goes to a stranger, else to one of so many contacts
+        ("contacts", "i8"),
+        ("incoming", "f8"),  # mean calls to a number a day
+        ("rotate_window", "i8"),  # attempts of a number looked back on, 0: never
+        ("rotate_least", "i8"),  # answers among them below which it is thrown away
+        ("slow_us", "i8"),  # how long a line is slow after an interception
+        ("keep_bound", "u8"),  # threshold of the draw for an attempt that it still makes
+        ("again_bound", "u8"),  # and for one that is tried again from a fresh number
+        ("entries", "i8"),  # how many entries it changes among
         ("gap", "f8"),  # mean operational time between attempts of a line of mean rate
         ("rate_sigma", "f8"),
+        ("kept", "f8"),  # lines of this run
         ("text_mean", "f8"),
         ("text_deviation", "f8"),
         ("link_bound", "i8"),  # threshold of the draw for a link in a template
@@ -88,6 +108,9 @@ GROUP = np.dtype(
         ("a_kind", "u1"),  # kind of the number that it presents
         ("cli", "u1"),
         ("roaming", "?"),
+        ("ordinary", "?"),
+        ("adapts", "?"),
+        ("entry_list", "u1", (4,)),
     ],
     align=True,
 )
@@ -102,6 +125,11 @@ LINE = np.dtype(
         ("dies_us", "i8"),  # to here, excluded
         ("notice_us", "i8"),  # how long after a listing the line goes on with it
         ("reported", "i8"),  # the last generation complained of, -1 at first
+        ("starts_us", "i8"),  # the line makes attempts from here, a start of an hour,
+        ("ends_us", "i8"),  # to here, excluded
+        ("slow_until_us", "i8"),  # the line holds attempts back up to here
+        ("again", "u8"),  # whom it tries again next, 0: nobody
+        ("answers", "u8"),  # which of the number's last attempts were answered, a bit each
         ("gap", "f8"),
         ("a_number", "u8"),
         ("hour", "i4"),  # hour of the run in which next_us lies
@@ -113,6 +141,12 @@ LINE = np.dtype(
         ("content", "u4"),
         ("link", "u4"),
         ("text", "i4"),  # score of the number's template
+        ("incoming", "u4"),  # calls to the number on the day before `incoming_day`
+        ("incoming_day", "i4"),
+        ("cut_off_day", "i4"),  # the last day on which an attempt of the line was intercepted
+        ("tried", "i4"),  # attempts of the number
+        ("turn", "i4"),  # interceptions of the line, which say by which entry it comes in
+        ("entry", "u1"),
         ("fresh", "u1"),  # the number has not presented itself yet
     ],
     align=True,
@@ -139,6 +173,17 @@ def _time_of(
 
 
 @kernel
+def _write(campaign: Scalar, group: Record, key: Column, word: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+    """Return content, link (0: none) and score of the template of a campaign that a 32-bit draw picks."""
+    template = np.int64(np.uint64(word) * np.uint64(group.templates) >> np.uint64(32))
+    name, score, carries, link = draw(key[0], key[1], group.template_stream, campaign, template)
+    z = normal_quantile(unit(score))
+    text = np.int64((group.text_mean + group.text_deviation * z) * SCORE_ONE)
+    content = np.uint32(name) | np.uint32(1)
+    return content, np.uint32(link) | np.uint32(1) if np.int64(carries) < group.link_bound else np.uint32(0), text
+
+
+@kernel
 def _begin_number(line: Record, group: Record, key: Column) -> None:
     """Give the line the number of its `generation`, active from `born_us`: life, notice, digits, template."""
     w0, _, w2, w3 = draw(key[0], key[1], group.number_stream, line.index, line.generation)
@@ -146,18 +191,15 @@ def _begin_number(line: Record, group: Record, key: Column) -> None:
     line.dies_us = line.born_us + max(life, 1)
     line.notice_us = delay_us(w2, group.notice.kind, group.notice.minimum, group.notice.scale, group.notice.sigma)
     line.fresh = 1
+    line.tried = 0
+    line.answers = 0
     if group.cli == CLI_FIXED:
         line.a_number = group.presents
     elif group.cli == CLI_OWN:
         serial = group.serial + np.int64(line.index) + line.generation * group.serial_step
         line.a_number = own_number(serial, group.own_kind, group.country_code)
     if group.channel == SMS:
-        template = np.int64(np.uint64(w3) * np.uint64(group.templates) >> np.uint64(32))
-        name, word, carries, link = draw(key[0], key[1], group.template_stream, line.campaign, template)
-        line.content = np.uint32(name) | np.uint32(1)
-        line.link = np.uint32(link) | np.uint32(1) if np.int64(carries) < group.link_bound else np.uint32(0)
-        z = normal_quantile(unit(word))
-        line.text = np.int64((group.text_mean + group.text_deviation * z) * SCORE_ONE)
+        line.content, line.link, line.text = _write(line.campaign, group, key, w3)
 
 
 @kernel
@@ -174,21 +216,26 @@ def _next_number(line: Record, group: Record, key: Column) -> None:
 def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached: Column, weight: Column) -> None:
     """Put every line at the start of the run: its rate, fraud type, first attempt and a number in mid-life.
 
-    On entry each line has its `group`, `index` and `fold`. `types` holds, for each group's part, cumulative
-    uint64 thresholds in column 0 and campaign ids in column 1. The number's remaining life is drawn from
-    the equilibrium law: a life picked in proportion to its length, of which a uniform part is over.
+    On entry each line has its `group`, `index`, `fold`, `starts_us` and `ends_us`. `types` holds, for each
+    group's part, cumulative uint64 thresholds in column 0 and campaign ids in column 1. The number's remaining
+    life is drawn from the equilibrium law: a life picked in proportion to its length, of which a uniform part is
+    over.
     """
     for i in range(lines.shape[0]):
         line = lines[i]
         group = groups[line.group]
         w0, _, w2, w3 = draw(key[0], key[1], group.line_stream, line.index, 0)
         sigma = group.rate_sigma
-        factor = exp_of(sigma * normal_quantile(unit(w0)) - sigma * sigma / 2.0) if sigma > 0.0 else 1.0
+        where = (line.index + unit(w0)) / group.kept if group.ordinary else unit(w0)  # a sample has all rates in turn
+        factor = exp_of(sigma * normal_quantile(where) - sigma * sigma / 2.0) if sigma > 0.0 else 1.0
         line.gap = group.gap / factor
         kind = choose(w2, types[:, 0], group.first_type, group.last_type)
         line.cell = kind
         line.campaign = types[kind, 1]
         line.reported = -1
+        line.entry = group.entry
+        line.incoming_day = -1
+        line.cut_off_day = -1
         line.generation = 0
         line.born_us = 0
         _begin_number(line, group, key)
@@ -201,10 +248,12 @@ def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached
                 life = delay_us(x2, law.kind, law.minimum, law.scale * exp_of(law.sigma * law.sigma), law.sigma)
             elif law.scale > 0.0:  # the length-biased exponential is a sum of two
                 life += np.int64(-log_of(unit(x2)) * law.scale)
-        line.dies_us = max(np.int64(life * unit(x3)), 1)
+        line.dies_us = NEVER if group.ordinary else max(np.int64(life * unit(x3)), 1)
         line.ordinal = 0
-        line.operational = np.int64(-log_of(unit(w3)) * line.gap)
-        line.next_us, line.hour = _time_of(line.operational, 0, group.profile, group.tick, reached, weight)
+        line.hour = line.starts_us // HOUR_US
+        line.operational = reached[group.profile, line.hour] + np.int64(-log_of(unit(w3)) * line.gap)
+        due, line.hour = _time_of(line.operational, line.hour, group.profile, group.tick, reached, weight)
+        line.next_us = due if due < line.ends_us else NEVER
 
 
 @kernel
@@ -226,18 +275,28 @@ class Supply(NamedTuple):
     reached      int64 (profiles, hours+1)  operational time at the start of each hour
     weight       int64 (profiles, hours)    weight of each hour
     carriers     uint8 (256,)               carrier of each value of a byte of a hashed number
+    lost         uint64 (groups,)           threshold of the draw for finding no circuit free, posted
+    lag_us       int64 (groups,)            how long a message takes to be delivered, posted
+    validity_us  int64 (groups,)            one that takes longer expires
     epoch_us     the start of the run, UTC us
+    end_us       the end of the run, us from its start
     subscribers  how many can be called, below 2**32
     stride       serials between two of them
+    incoming     whether a rule reads how many calls came in
     """
 
     key: NDArray[np.uint64]
     reached: NDArray[np.int64]
     weight: NDArray[np.int64]
     carriers: NDArray[np.uint8]
+    lost: NDArray[np.uint64]
+    lag_us: NDArray[np.int64]
+    validity_us: NDArray[np.int64]
     epoch_us: int
+    end_us: int
     subscribers: int
     stride: int
+    incoming: bool
 
 
 class Draws(NamedTuple):
@@ -321,7 +380,8 @@ def _look_ahead(
             continue
         group = groups[line.group]
         due = np.float64((until_us - line.next_us) * weight[group.profile, line.hour]) / line.gap
-        count = min(np.int64(min(due, np.float64(_MOST_AHEAD))) + 1, room - filled)
+        ahead = np.float64(0) if group.adapts else np.float64(_MOST_AHEAD)  # what becomes of it may decide on the next
+        count = min(np.int64(min(due, ahead)) + 1, room - filled)
         chosen[n] = i
         first[n] = filled
         n += 1
@@ -334,6 +394,57 @@ def _look_ahead(
     for k in range(pending - taken):
         waiting[k] = waiting[taken + k]
     return n, cursor, pending - taken
+
+
+@kernel
+def _again(w1: Scalar, w2: Scalar) -> Scalar:
+    """Return another 32 bits of an attempt's draw, by scrambling the two words that chose whom it calls."""
+    return mix64(np.uint64(w1) << np.uint64(32) | np.uint64(w2)) >> np.uint64(32)
+
+
+@kernel
+def react(
+    line: Record, group: Record, at_us: Scalar, intercepted: Scalar, answered: Scalar, b_number: Scalar, word: Scalar
+) -> None:
+    """Let a line that adapts react to what became of its attempt; `word` is a 32-bit draw."""
+    line.tried += 1
+    line.answers = line.answers << np.uint64(1) | np.uint64(answered)
+    gone = False
+    if intercepted:
+        line.turn += 1
+        if group.slow_us > 0:
+            line.slow_until_us = at_us + group.slow_us
+        if group.entries > 0:
+            line.entry = group.entry_list[line.turn % group.entries]
+        if word < group.again_bound:
+            line.again = b_number
+            gone = True
+    if group.rotate_window > 0 and line.tried >= group.rotate_window:
+        answered_of_late = 0
+        for place in range(group.rotate_window):
+            answered_of_late += int(line.answers >> np.uint64(place) & np.uint64(1))
+        gone = gone or answered_of_late < group.rotate_least
+    if gone:
+        line.dies_us = min(line.dies_us, at_us + 1)
+
+
+@kernel
+def _contact(
+    stream: Scalar, index: Scalar, contacts: Scalar, word: Scalar, subscribers: Scalar, stride: Scalar
+) -> Scalar:
+    """Return the number of one of a line's contacts: which, falls with the square of a 32-bit draw, so few are many."""
+    which = (np.uint64(word) * np.uint64(word) >> np.uint64(32)) * np.uint64(contacts) >> np.uint64(32)
+    who = mix64(mix64(np.uint64(stream) << np.uint64(32) | np.uint64(index)) + which)
+    return subscriber_number(index_below(who >> np.uint64(32), who & np.uint64(0xFFFFFFFF), subscribers), stride)
+
+
+@kernel
+def _count_incoming(line: Record, group: Record, key: Column, day: Scalar) -> None:
+    """Draw how many calls came to the line's number on the day before."""
+    if line.incoming_day != day:
+        word, _, _, _ = draw(key[0], key[1], group.incoming_stream, line.index, day)
+        line.incoming = poisson(word, group.incoming)
+        line.incoming_day = day
 
 
 # Small loops apart from each other, so that each is compiled for many draws at a time.
@@ -392,7 +503,7 @@ def generate(
     _prepare(supply, draws, draws.first[chosen])
     key, reached, weight, epoch_us = supply.key, supply.reached, supply.weight, supply.epoch_us
     which, first, waiting, gap, words = draws.line, draws.first, draws.pending, draws.gap, draws.w3
-    callee, callee_carrier = draws.b_number, draws.b_carrier
+    callee, callee_carrier, whom, rest = draws.b_number, draws.b_carrier, draws.w1, draws.w2
     n = 0
     for j in range(chosen):
         i = which[j]
@@ -407,17 +518,36 @@ def generate(
                 break
             while due >= line.dies_us:
                 _next_number(line, group, key)
-            if due >= line.born_us:
+            held_back = False
+            if group.adapts and due < line.slow_until_us:
+                held_back = _again(whom[k], rest[k]) >= group.keep_bound
+            if due >= line.born_us and not held_back:
                 b_number = callee[k]
+                carrier = callee_carrier[k]
+                if group.contacts > 0 and words[k] >= group.stranger_bound:
+                    b_number = _contact(
+                        group.line_stream, line.index, group.contacts, whom[k], supply.subscribers, supply.stride
+                    )
+                    carrier = supply.carriers[mix64(b_number) >> np.uint64(56)]
+                if line.again != np.uint64(0):
+                    b_number = line.again
+                    carrier = supply.carriers[mix64(b_number) >> np.uint64(56)]
+                    line.again = 0
+                if supply.incoming:
+                    _count_incoming(line, group, key, due // DAY_US)
+                    rows.a_incoming[n] = line.incoming
                 rows.time_us[n] = epoch_us + due
                 rows.b_number[n] = b_number
-                rows.b_carrier[n] = callee_carrier[k]
+                rows.b_carrier[n] = carrier
                 rows.channel[n] = group.channel
-                rows.entry[n] = group.entry
+                rows.entry[n] = line.entry
                 rows.a_kind[n] = group.a_kind
                 rows.roaming[n] = group.roaming
                 rows.content[n] = line.content
                 if group.channel == SMS:
+                    if group.ordinary:  # every message of theirs is another
+                        line.content, line.link, line.text = _write(line.campaign, group, key, words[k])
+                        rows.content[n] = line.content
                     jitter = np.int64(np.uint64(words[k]) * np.uint64(2 * group.text_jitter + 1) >> np.uint64(32))
                     rows.text_score[n] = line.text + jitter - group.text_jitter
                     rows.link[n] = line.link
@@ -444,6 +574,8 @@ def generate(
             operational += np.int64(gap[k] * line.gap)
             ordinal += 1
             due, hour = _time_of(operational, hour, group.profile, group.tick, reached, weight)
+            if due >= line.ends_us:
+                due = NEVER
         line.next_us = due
         line.operational = operational
         line.ordinal = ordinal

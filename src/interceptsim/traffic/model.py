@@ -1,4 +1,4 @@
-"""The parameters of the supply of fraud: hubs, groups of lines, hours, and how much there is of each channel.
+"""The parameters of all traffic: fraudsters' hubs and groups of lines, ordinary callers, hours, and volumes.
 
 A line is a place to call from: a dialler port, a SIM slot, an A2P account. Lines of a group are alike but
 for their rate. What a line presents is a number; when the number dies the line falls silent until its
@@ -8,20 +8,31 @@ replacement is active.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from interceptsim.numbering import parse_number
 from interceptsim.units import DAY_US, HOUR_US, Count, Delay, Duration, Ratio, Volume, format_duration
 
-__all__ = ["ChannelVolume", "CliPolicy", "Hub", "LineGroup", "Profile", "TextScores", "Traffic"]
+__all__ = [
+    "Answering",
+    "CallerGroup",
+    "ChannelVolume",
+    "CliPolicy",
+    "Hub",
+    "LineGroup",
+    "Profile",
+    "TextScores",
+    "Traffic",
+]
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
 CliPolicy = Literal["own", "fixed", "random", "neighbour"]
 Channel = Literal["voice", "sms"]
 Entry = Literal["international-gateway", "domestic-interconnect", "mobile-access", "a2p-account"]
 Weight = Annotated[int, Field(ge=0, le=1000)]
+Incoming = Annotated[float, Field(ge=0, le=500)]
 
 
 class _Part(BaseModel):
@@ -69,8 +80,8 @@ class TextScores(_Part):
     """How a text scorer rates a group's messages, 1.0 being surely fraud.
 
     A template's score is normal with `mean` and `deviation`; each message differs from its template by up
-    to `jitter` either way. A number uses one of `templates` templates of its campaign for life; a share
-    `link_ratio` of templates carries a link of its own.
+    to `jitter` either way. A fraudster's number uses one of `templates` templates of its campaign for life, an ordinary
+    sender another for each message; a share `link_ratio` of templates carries a link of its own.
     """
 
     mean: Annotated[float, Field(ge=-1, le=2)]
@@ -80,13 +91,34 @@ class TextScores(_Part):
     link_ratio: Ratio = 0.6
 
 
+class Answering(_Part):
+    """What becomes of a call that is not intercepted.
+
+    A share `failed_ratio` meets a busy or absent subscriber, a share `answer_ratio` is answered; the others ring out.
+    `ring` is how long it rings, `talk` how long an answered call lasts. An on-screen label takes the share
+    `label_effect` of the answers away.
+    """
+
+    answer_ratio: Ratio = 0.24
+    failed_ratio: Ratio = 0.08
+    label_effect: Ratio = 0.43
+    ring: Delay = Delay.model_validate({"minimum": "3s", "mean": "12s"})
+    talk: Delay = Delay.model_validate({"mean": "29s"})
+
+    @model_validator(mode="after")
+    def _at_most_all(self) -> Self:
+        if self.answer_ratio + self.failed_ratio > 1:
+            raise ValueError("'answer_ratio' and 'failed_ratio' sum to more than 1")
+        return self
+
+
 class LineGroup(_Part):
     """Lines that are alike: where they enter, what they present, how much they try, how long a number lasts.
 
     `share` is the group's part of its channel's latent volume; `attempts_per_day` a line's mean, around
     which lines differ by a lognormal factor of mean 1 and shape `rate_sigma`. `number_life` is how long a
     number is used if nothing stops it; `notice` how long after its listing the line goes on with it;
-    `resupply` how long the line then waits for another number.
+    `resupply` how long the line then waits for another number. `incoming_per_day` calls come back to a number.
     """
 
     id: Name
@@ -104,6 +136,8 @@ class LineGroup(_Part):
     notice: Delay
     resupply: Delay
     text: TextScores | None = None
+    calls: Answering = Answering()
+    incoming_per_day: Incoming = 0.3
 
     @field_validator("presents")
     @classmethod
@@ -125,6 +159,52 @@ class LineGroup(_Part):
         return self
 
 
+class CallerGroup(_Part):
+    """Ordinary callers that are alike, of whom a few are simulated: persons, couriers, call centres, senders.
+
+    `lines` is how many there are in the whole country and `sample` how many are simulated, fewer in worlds coarser than
+    1:1000, each for `panel` whole days of the period. A share `stranger_ratio` of a line's attempts goes to people it
+    does not know, the others to its `contacts`, of whom some are called much more often than others. `country_code` is
+    that of numbers from abroad. The rest is as in `LineGroup`.
+    """
+
+    hub: ClassVar[str] = ""
+    cli: ClassVar[CliPolicy] = "own"
+    presents: ClassVar[None] = None
+
+    id: Name
+    channel: Channel
+    entry: Entry = "mobile-access"
+    roaming: bool = False
+    country_code: Annotated[int, Field(ge=1, le=999)] = 86
+    lines: Annotated[int, Field(ge=1, le=2_000_000_000)]
+    sample: Count
+    panel: Duration = 7 * DAY_US
+    profile: Name
+    attempts_per_day: Annotated[float, Field(gt=0, le=1e6)]
+    rate_sigma: Annotated[float, Field(ge=0, le=3)] = 0.0
+    contacts: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    stranger_ratio: Ratio = 1.0
+    incoming_per_day: Incoming = 0.0
+    text: TextScores | None = None
+    calls: Answering = Answering()
+
+    @field_validator("panel")
+    @classmethod
+    def _whole_days(cls, panel: int) -> int:
+        if panel % DAY_US or panel == 0:
+            raise ValueError("a panel is a whole number of days")
+        return panel
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.channel == "sms") != (self.text is not None):
+            raise ValueError("messages need 'text' scores, calls have none")
+        if self.contacts == 0 and self.stranger_ratio < 1:
+            raise ValueError("without 'contacts' every attempt goes to a stranger: 'stranger_ratio' is 1")
+        return self
+
+
 class ChannelVolume(_Part):
     """How many attempts fraudsters would make on a channel if no line ever fell silent."""
 
@@ -132,8 +212,9 @@ class ChannelVolume(_Part):
 
 
 class Traffic(_Part):
-    """All fraud traffic: latent volumes by channel, the groups of lines they come from, hours of activity.
+    """All traffic: fraud's latent volumes by channel, the groups of lines they come from, ordinary callers, hours.
 
+    `sample_ratio` scales every sample of ordinary callers: a larger one narrows their intervals and costs time.
     Attempts fall on whole multiples of `tick`, which divides an hour: with a coarse one many happen at once.
     """
 
@@ -142,6 +223,8 @@ class Traffic(_Part):
     tick: Duration = 1
     profiles: Annotated[tuple[Profile, ...], Field(min_length=1, max_length=64)]
     lines: Annotated[tuple[LineGroup, ...], Field(min_length=1, max_length=500)]
+    ordinary: Annotated[tuple[CallerGroup, ...], Field(max_length=100)] = ()
+    sample_ratio: Annotated[float, Field(ge=0, le=1000)] = 1.0
 
     @field_validator("tick")
     @classmethod
@@ -152,7 +235,10 @@ class Traffic(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for what, ids in (("profiles", [p.id for p in self.profiles]), ("lines", [g.id for g in self.lines])):
+        for what, ids in (
+            ("profiles", [p.id for p in self.profiles]),
+            ("lines", [g.id for g in self.lines] + [g.id for g in self.ordinary]),
+        ):
             twice = [name for name, n in Counter(ids).items() if n > 1]
             if twice:
                 raise ValueError(f"{what}: id {twice[0]!r} is used twice")

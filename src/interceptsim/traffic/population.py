@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interceptsim.attempts import CHANNELS, ENTRIES, SCORE_ONE, Truth
-from interceptsim.numbering import INTERNATIONAL, NATIONAL, RANDOM_SERIALS, SHORT_CODE, parse_number
+from interceptsim.numbering import INTERNATIONAL, NATIONAL, OWN_SERIALS, RANDOM_SERIALS, SHORT_CODE, parse_number
 from interceptsim.randomness import stream_id, threshold
+from interceptsim.traffic.adaptation import Adaptation
 from interceptsim.traffic.kernels import (
     CLI_FIXED,
     CLI_NEIGHBOUR,
@@ -23,16 +24,23 @@ from interceptsim.traffic.kernels import (
     CLI_RANDOM,
     GROUP,
     LINE,
+    NEVER,
     start_lines,
 )
-from interceptsim.traffic.model import Hub, LineGroup, Profile, Traffic
-from interceptsim.units import HOUR_US, YEAR_DAYS
+from interceptsim.traffic.model import CallerGroup, Hub, LineGroup, Profile, Traffic
+from interceptsim.units import DAY_US, HOUR_US, YEAR_DAYS
 
-__all__ = ["FOLDS", "Calendar", "Population", "build_population"]
+__all__ = ["FOLDS", "PANEL_STEP", "Calendar", "Population", "build_population", "sampled_lines"]
 
 FOLDS = 50
 """Groups of lines that the jackknife leaves out in turn."""
 
+_WHOLE_SAMPLES = 1000  # at this scale and finer ones
+
+PANEL_STEP = 7919
+"""The panel of a class's next line begins so many days later, modulo the days there are."""
+
+_SHARED_CLI = ("fixed", "neighbour")
 _CLI = {"own": CLI_OWN, "random": CLI_RANDOM, "fixed": CLI_FIXED, "neighbour": CLI_NEIGHBOUR}
 
 
@@ -79,13 +87,18 @@ class Population:
     lines: np.ndarray
     groups: np.ndarray
     types: NDArray[np.uint64]
-    names: tuple[LineGroup, ...]
+    names: tuple[LineGroup | CallerGroup, ...]
     cells: tuple[tuple[int, str], ...]
     hubs: Mapping[str, Hub]
     shared_from: int
     full_lines: NDArray[np.float64]
     kept_lines: NDArray[np.int64]
     per_day: NDArray[np.float64]
+
+    @property
+    def ordinary(self) -> NDArray[np.bool_]:
+        """Which groups are ordinary callers."""
+        return self.groups["ordinary"]
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -102,14 +115,12 @@ class Population:
         return Truth(line_id, hub, campaign, kind, self.weights[group])
 
 
-def _group_record(spec: LineGroup, hub: Hub, profile: int, week_us: int) -> np.void:
+def _group_record(spec: LineGroup | CallerGroup, country_code: int, profile: int, week_us: int) -> np.void:
+    """Return what all callers have in common: streams of draws, hours, answering, text."""
     group = np.zeros(1, GROUP)[0]
-    for stream in ("attempt", "line", "number", "complaint", "police"):
+    for stream in ("attempt", "line", "number", "fate", "incoming", "again", "police"):
         group[f"{stream}_stream"] = stream_id(f"{stream}/{spec.id}")
     group["template_stream"] = stream_id("template")  # campaigns share theirs across groups
-    group["life"] = spec.number_life.law
-    group["notice"] = spec.notice.law
-    group["resupply"] = spec.resupply.law
     group["gap"] = week_us / (7.0 * spec.attempts_per_day)
     group["rate_sigma"] = spec.rate_sigma
     group["profile"] = profile
@@ -117,13 +128,18 @@ def _group_record(spec: LineGroup, hub: Hub, profile: int, week_us: int) -> np.v
     group["entry"] = ENTRIES.index(spec.entry)
     group["cli"] = _CLI[spec.cli]
     group["roaming"] = spec.roaming
-    group["country_code"] = hub.country_code
+    group["country_code"] = country_code
     abroad = spec.entry == "international-gateway" and not spec.roaming
     own_kind = SHORT_CODE if spec.entry == "a2p-account" else INTERNATIONAL if abroad else NATIONAL
     group["own_kind"] = own_kind
     group["a_kind"] = own_kind if spec.cli == "own" else NATIONAL
-    if spec.presents is not None:
-        group["presents"], group["a_kind"] = parse_number(spec.presents)
+    group["incoming"] = spec.incoming_per_day
+    answered, failed = spec.calls.answer_ratio, spec.calls.failed_ratio
+    group["failed_bound"] = threshold(failed)
+    group["answered_bound"] = threshold(min(failed + answered, 1.0))
+    group["labelled_bound"] = threshold(min(failed + answered * (1 - spec.calls.label_effect), 1.0))
+    group["ring"] = spec.calls.ring.law
+    group["talk"] = spec.calls.talk.law
     if spec.text is not None:
         group["text_mean"] = spec.text.mean
         group["text_deviation"] = spec.text.deviation
@@ -133,14 +149,34 @@ def _group_record(spec: LineGroup, hub: Hub, profile: int, week_us: int) -> np.v
     return group
 
 
-def _give_serials(groups: np.ndarray, full_lines: NDArray[np.float64]) -> None:
-    """Give groups that draw numbers from the same range serials that do not meet."""
+def _of_fraud(group: np.void, spec: LineGroup, complaint_ratio: float) -> None:
+    """Fill in what fraudsters' lines have besides."""
+    group["life"] = spec.number_life.law
+    group["notice"] = spec.notice.law
+    group["resupply"] = spec.resupply.law
+    group["complaint_bound"] = threshold(complaint_ratio)
+    if spec.presents is not None:
+        group["presents"], group["a_kind"] = parse_number(spec.presents)
+
+
+def _of_callers(group: np.void, spec: CallerGroup) -> None:
+    """Fill in what ordinary callers have besides."""
+    group["ordinary"] = True
+    group["contacts"] = spec.contacts
+    group["stranger_bound"] = threshold(spec.stranger_ratio)
+
+
+def _give_serials(groups: np.ndarray, full_lines: NDArray[np.float64], kept: NDArray[np.int64]) -> None:
+    """Give groups that draw numbers from one range serials that do not meet: ordinary callers' come from its end."""
     pools: dict[tuple[int, ...], list[int]] = {}
     for g, group in enumerate(groups):
-        if group["cli"] == CLI_RANDOM:
+        country = int(group["country_code"]) if group["own_kind"] == INTERNATIONAL else 0
+        if group["ordinary"]:
+            same = groups["ordinary"][:g] & (groups["own_kind"][:g] == group["own_kind"])
+            group["serial"] = OWN_SERIALS[int(group["own_kind"])] - kept[:g][same].sum() - kept[g]
+        elif group["cli"] == CLI_RANDOM:
             pools.setdefault((-1,), []).append(g)
         elif group["cli"] == CLI_OWN:
-            country = int(group["country_code"]) if group["own_kind"] == INTERNATIONAL else 0
             pools.setdefault((int(group["own_kind"]), country), []).append(g)
     for pool, members in pools.items():
         sizes = np.ceil(full_lines[members]).astype(np.int64) + 1
@@ -148,14 +184,43 @@ def _give_serials(groups: np.ndarray, full_lines: NDArray[np.float64]) -> None:
         groups["serial_step"][members] = RANDOM_SERIALS // sizes.sum() if pool == (-1,) else sizes.sum()
 
 
+def _panel(lines: np.ndarray, spec: CallerGroup, many: int, warm_up_days: int, days: int) -> None:
+    """Spread the days on which ordinary lines are seen over the counted days, in no order; each fold has all rates."""
+    length = min(spec.panel // DAY_US, days)
+    first = warm_up_days + np.arange(many) * PANEL_STEP % (days - length + 1)
+    lines["fold"] = np.arange(many) % FOLDS
+    lines["starts_us"] = first * DAY_US
+    lines["ends_us"] = (first + length) * DAY_US
+
+
+def sampled_lines(spec: CallerGroup, sample_ratio: float, scale: int) -> int:
+    """Return how many lines of ordinary callers are simulated at a scale."""
+    sample = spec.sample * sample_ratio * min(1.0, _WHOLE_SAMPLES / scale)
+    return min(spec.lines, max(round(sample), 1)) if sample > 0 else 0
+
+
 def build_population(
-    traffic: Traffic, hubs: Iterable[Hub], scale: int, key: NDArray[np.uint64], calendar: Calendar
+    traffic: Traffic,
+    hubs: Iterable[Hub],
+    complaint_ratios: tuple[float, float],
+    scale: int,
+    key: NDArray[np.uint64],
+    calendar: Calendar,
+    warm_up_days: int,
+    days: int,
+    adaptations: Iterable[Adaptation] = (),
 ) -> Population:
-    """Lay out all lines at the start of the run; every group with a volume has at least one."""
+    """Lay out all lines at the start of the run; every group with a volume has at least one.
+
+    `complaint_ratios` are the shares of calls and of messages that are complained of.
+    """
     by_id = {hub.id: hub for hub in hubs}
     profiles = [p.id for p in traffic.profiles]
-    names = tuple(
-        sorted(traffic.lines, key=lambda g: g.cli in ("fixed", "neighbour"))  # stable: shared ones last
+    own = [g for g in traffic.lines if g.cli not in _SHARED_CLI]
+    names: tuple[LineGroup | CallerGroup, ...] = (
+        *own,
+        *traffic.ordinary,
+        *(g for g in traffic.lines if g.cli in _SHARED_CLI),
     )
     campaigns = {
         (hub, kind): n for n, (hub, kind) in enumerate((h.id, k) for h in by_id.values() for k in h.fraud_types)
@@ -163,30 +228,48 @@ def build_population(
     groups = np.zeros(len(names), GROUP)
     cells: list[tuple[int, str]] = []
     types: list[tuple[int, int]] = []
-    per_day = np.zeros(len(names))
+    full_lines = np.zeros(len(names))
+    kept = np.zeros(len(names), np.int64)
     for g, spec in enumerate(names):
-        hub = by_id[spec.hub]
         profile = profiles.index(spec.profile)
-        groups[g] = _group_record(spec, hub, profile, int(calendar.week[profile]))
-        groups[g]["first_type"] = len(cells)
-        total = 0.0
-        for kind, share in hub.fraud_types.items():
-            total += share
-            cells.append((g, kind))
-            types.append((threshold(min(total, 1.0)), campaigns[hub.id, kind]))
-        groups[g]["last_type"] = len(cells)
-        volume = traffic.voice.latent if spec.channel == "voice" else traffic.sms.latent
+        country_code = spec.country_code if isinstance(spec, CallerGroup) else by_id[spec.hub].country_code
+        groups[g] = _group_record(spec, country_code, profile, int(calendar.week[profile]))
         groups[g]["tick"] = traffic.tick
-        per_day[g] = volume * spec.share / YEAR_DAYS
-    full_lines = per_day / np.array([spec.attempts_per_day for spec in names])
-    kept = np.where(full_lines > 0, np.maximum(np.rint(full_lines / scale), 1), 0).astype(np.int64)
-    _give_serials(groups, full_lines)
+        groups[g]["first_type"] = len(cells)
+        if isinstance(spec, CallerGroup):
+            _of_callers(groups[g], spec)
+            full_lines[g] = spec.lines
+            kept[g] = sampled_lines(spec, traffic.sample_ratio, scale)
+            cells.append((g, "ordinary"))
+            types.append((threshold(1.0), len(campaigns) + g))
+        else:
+            _of_fraud(groups[g], spec, complaint_ratios[CHANNELS.index(spec.channel)])
+            for adaptation in adaptations if spec.cli == "own" else ():
+                if adaptation.enabled and spec.id in (adaptation.lines or (spec.id,)):
+                    adaptation.compile(groups[g])
+                    groups[g]["adapts"] = True
+            volume = traffic.voice.latent if spec.channel == "voice" else traffic.sms.latent
+            full_lines[g] = volume * spec.share / YEAR_DAYS / spec.attempts_per_day
+            kept[g] = max(round(full_lines[g] / scale), 1) if full_lines[g] > 0 else 0
+            total = 0.0
+            for kind, share in by_id[spec.hub].fraud_types.items():
+                total += share
+                cells.append((g, kind))
+                types.append((threshold(min(total, 1.0)), campaigns[spec.hub, kind]))
+        groups[g]["last_type"] = len(cells)
+        groups[g]["kept"] = kept[g]
+    _give_serials(groups, full_lines, kept)
     lines = np.zeros(int(kept.sum()), LINE)
     lines["group"] = np.repeat(np.arange(len(names)), kept)
     lines["index"] = np.arange(len(lines)) - np.repeat(np.cumsum(kept) - kept, kept)
-    lines["fold"] = np.arange(len(lines)) % FOLDS
+    lines["fold"] = lines["index"].astype(np.int64) * FOLDS // np.maximum(np.repeat(kept, kept), 1)
+    lines["ends_us"] = NEVER
+    for g, spec in enumerate(names):
+        if isinstance(spec, CallerGroup):
+            first = int(kept[:g].sum())
+            _panel(lines[first : first + kept[g]], spec, int(kept[g]), warm_up_days, days)
     table = np.array(types, np.uint64)
     start_lines(lines, groups, table, key, calendar.reached, calendar.weight)
-    shared = [g for g, spec in enumerate(names) if spec.cli in ("fixed", "neighbour")]
-    shared_from = int(kept[: shared[0]].sum()) if shared else len(lines)
+    shared_from = int(kept[: len(own) + len(traffic.ordinary)].sum())
+    per_day = full_lines * np.array([spec.attempts_per_day for spec in names])
     return Population(lines, groups, table, names, tuple(cells), by_id, shared_from, full_lines, kept, per_day)

@@ -1,0 +1,1 @@
+"""What attempts pass on their way: trunk groups with circuits, and centres that hand on messages."""

@@ -1,0 +1,158 @@
+"""The measured kind of state: what was counted in one interval tells the loss and delay of the next.
+
+Plan and measurement are put together here, by vectors with an entry for each element or group of lines. Only
+additions in a fixed order, products and quotients of IEEE doubles are used, so that every run finds the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interceptsim.network.erlang import thresholds_of
+from interceptsim.network.model import Network
+from interceptsim.randomness import LONGEST_US
+from interceptsim.traffic.model import CallerGroup, LineGroup, Profile
+from interceptsim.units import DAY_US, SECOND_US
+
+__all__ = ["NetworkLoad", "validity_of"]
+
+_NEVER_EXPIRES = 2**62
+
+
+def validity_of(network: Network | None, specs: Sequence[LineGroup | CallerGroup]) -> NDArray[np.int64]:
+    """Return after how many us a message of each group expires, int64 (groups,); beyond any run without an SMSC."""
+    validity = np.full(len(specs), _NEVER_EXPIRES, np.int64)
+    for g, spec in enumerate(specs):
+        place = network.place_of(spec) if network and spec.channel == "sms" else None
+        if network and place is not None:
+            validity[g] = network.smscs[place].validity
+    return validity
+
+
+class _Flow:
+    """Which groups pass which elements, how much each of their attempts stands for, and the plan of a week."""
+
+    def __init__(
+        self,
+        channel: str,
+        network: Network,
+        specs: Sequence[LineGroup | CallerGroup],
+        weights: NDArray[np.float64],
+        plans: Sequence[list[float]],
+    ) -> None:
+        passes = [
+            (g, place)
+            for g, spec in enumerate(specs)
+            if spec.channel == channel and (place := network.place_of(spec)) is not None
+        ]
+        self.groups = np.array([g for g, _ in passes], np.int64)
+        self.place = np.array([place for _, place in passes], np.int64)
+        self.many = len(plans)
+        # ordinary callers are in the plan, and a sample of them would be too few to measure
+        fraud = np.array([isinstance(specs[g], LineGroup) for g in self.groups], np.bool_)
+        self.weight = np.where(fraud, weights[self.groups], 0.0)
+        intervals = range(7 * DAY_US // network.measure_every)
+        self.week = np.array([[network.planned(plan, k) for plan in plans] for k in intervals])
+
+    def sum(self, counted: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return what was counted, int64 (groups,), summed over the groups that pass each element, by weight."""
+        total = np.zeros(self.many)
+        np.add.at(total, self.place, counted[self.groups] * self.weight)
+        return total
+
+
+class NetworkLoad:
+    """Load, loss and delay of every element, interval after interval.
+
+    `close` takes what was counted in the interval that ends, `open` gives what holds in the one that begins. `counts`
+    tells, by element, what was found since `begin_counting`: integers at the full size of the network.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        specs: Sequence[LineGroup | CallerGroup],
+        weights: NDArray[np.float64],
+        profiles: Mapping[str, Profile],
+        first_weekday: int,
+    ) -> None:
+        trunks, smscs = network.trunk_groups, network.smscs
+        self.every_us = network.measure_every
+        self._network = network
+        self._calls = _Flow("voice", network, specs, weights, [t.planned_erlangs.week(profiles) for t in trunks])
+        self._messages = _Flow("sms", network, specs, weights, [s.planned_messages_per_s.week(profiles) for s in smscs])
+        self._first = first_weekday * DAY_US // self.every_us
+        self._interval = -1
+        self._circuits = np.array([t.circuits for t in trunks], np.int64)
+        self._rate = np.array([s.messages_per_s for s in smscs])
+        self._least = np.array([s.least_delay for s in smscs], np.int64)
+        self._validity = np.array([s.validity for s in smscs], np.int64)
+        self._measured = np.zeros(len(trunks))
+        self._loss = np.zeros(len(trunks))
+        self._bounds = np.zeros(len(trunks), np.uint64)
+        self._backlog = np.zeros(len(smscs))
+        self._lag = self._least.copy()
+        self._lost_of = np.zeros(len(specs), np.uint64)
+        self._lag_of = np.zeros(len(specs), np.int64)
+        self.begin_counting()
+
+    def begin_counting(self) -> None:
+        """Forget what the warm-up found; what waits goes on waiting."""
+        self._planned = np.zeros(len(self._circuits), np.int64)
+        self._carried = np.zeros(len(self._circuits), np.int64)
+        self._busiest = np.zeros(len(self._circuits), np.int64)
+        self._waited = [0] * len(self._rate)
+        self._longest = np.zeros(len(self._rate), np.int64)
+
+    def _plan(self, flow: _Flow) -> NDArray[np.float64]:
+        """Return the planned load of the interval at hand, float64 (elements,)."""
+        return flow.week[(self._first + self._interval) % len(flow.week)]
+
+    def close(self, counted: NDArray[np.int64]) -> None:
+        """Take what was counted in the interval that ends: int64 (groups, 2).
+
+        Column 0 is of attempts that came to the network, column 1 the us for which they held a circuit, or would have
+        held one that was not free.
+        """
+        seconds = self.every_us / SECOND_US
+        self._measured = self._calls.sum(counted[:, 1]) / self.every_us
+        plan = self._plan(self._calls)
+        carried = np.minimum((plan + self._measured) * (1.0 - self._loss), self._circuits)
+        self._carried += np.rint(carried * seconds).astype(np.int64)
+        np.maximum(self._busiest, np.rint(carried * 1000.0).astype(np.int64), out=self._busiest)
+        self._planned += np.rint(plan * seconds).astype(np.int64)
+        self._waited = [a + b for a, b in zip(self._waited, self._lag.tolist(), strict=True)]
+        np.maximum(self._longest, self._lag, out=self._longest)
+        came = self._plan(self._messages) * seconds + self._messages.sum(counted[:, 0])
+        came[self._lag > self._validity] = 0.0
+        self._backlog = np.maximum(self._backlog + came - self._rate * seconds, 0.0)
+
+    def open(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """Begin the next interval; return for each group of lines what holds in it.
+
+        Return the draws of 32 bits below which a call finds no circuit free (uint64), and how many us a message takes
+        (int64), each (groups,). Calls are offered as planned for this interval and measured in the one before.
+        """
+        self._interval += 1
+        offered = self._plan(self._calls) + self._measured
+        thresholds_of(self._circuits, offered, self._loss, self._bounds)
+        wait = np.minimum(self._backlog / self._rate * SECOND_US, LONGEST_US)
+        self._lag = self._least + wait.astype(np.int64)
+        self._lost_of[self._calls.groups] = self._bounds[self._calls.place]
+        self._lag_of[self._messages.groups] = self._lag[self._messages.place]
+        return self._lost_of, self._lag_of
+
+    def counts(self) -> dict[str, int]:
+        """Return, by element, its load in Erlang seconds, and its delay in us summed over intervals."""
+        found: dict[str, int] = {}
+        for k, trunk in enumerate(self._network.trunk_groups):
+            found[f"trunk {trunk.id}.planned load (erlang s)"] = int(self._planned[k])
+            found[f"trunk {trunk.id}.carried load (erlang s)"] = int(self._carried[k])
+            found[f"trunk {trunk.id}.busiest load (milli-erlangs)"] = int(self._busiest[k])
+        for k, smsc in enumerate(self._network.smscs):
+            found[f"smsc {smsc.id}.delay over all intervals (us)"] = self._waited[k]
+            found[f"smsc {smsc.id}.longest delay (us)"] = int(self._longest[k])
+        return found

@@ -1,0 +1,57 @@
+"""Compiled kernels: kept on disk as long as nothing that is in them has changed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import interceptsim
+from interceptsim import compiled
+
+
+def test_a_kernel_is_compiled_again_where_a_helper_or_constant_of_another_module_changed(tmp_path):
+    package = tmp_path / "interceptsim"
+    package.mkdir()
+    for name in ("__init__.py", "compiled.py"):
+        shutil.copy(Path(compiled.__file__).parent / name, package / name)
+    (package / "words.py").write_text("FACTOR = 3\n")
+    (package / "helper.py").write_text(
+        "from interceptsim.compiled import kernel\nfrom interceptsim.words import FACTOR\n"
+        "@kernel\ndef helped(n):\n    return n * FACTOR\n"
+    )
+    (package / "outer.py").write_text(
+        "from interceptsim import helper\nfrom interceptsim.compiled import kernel\nhelped = helper.helped\n"
+        "@kernel\ndef outer(n):\n    return helped(n) + 1\n"
+    )
+    show = "from interceptsim.outer import outer; print(outer(2), sum(outer.stats.cache_hits.values()))"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def shown():
+        command = [sys.executable, "-c", show]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    assert shown() == ["7", "0"]
+    assert shown() == ["7", "1"]
+    (package / "unrelated.py").write_text("x = 1\n")
+    assert shown() == ["7", "1"]
+    (package / "words.py").write_text("FACTOR = 5\n")
+    assert shown() == ["11", "0"]
+    helper = (package / "helper.py").read_text()
+    (package / "helper.py").write_text(helper.replace("n * FACTOR", "n - FACTOR"))
+    assert shown() == ["-2", "0"]
+    assert shown() == ["-2", "1"]
+
+
+def test_what_a_kernel_depends_on_is_found_through_all_ways_to_import():
+    root = Path(interceptsim.__file__).parent
+    texts = {path: path.read_text("utf-8") for path in root.rglob("*kernels.py")}
+    assert len(texts) >= 4
+    for path in texts:
+        module = ".".join(path.relative_to(root.parent).with_suffix("").parts)
+        assert compiled._stamp(module) != compiled._stamp("interceptsim.errors")
+    assert compiled._file("interceptsim.traffic") == root / "traffic" / "__init__.py"
+    assert compiled._file("interceptsim.traffic.kernels") == root / "traffic" / "kernels.py"
+    assert compiled._file("interceptsim.traffic.kernel") is None
