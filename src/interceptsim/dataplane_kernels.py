@@ -168,6 +168,7 @@ def advance_lines(
     lines: Table,
     groups: Table,
     supply: Supply,
+    agenda: Column,
     until_us: Scalar,
     cursor: Scalar,
     stop: Scalar,
@@ -181,7 +182,7 @@ def advance_lines(
     accounts: Accounts,
     complaints: Table,
 ) -> tuple[int, int, int, int]:
-    """Generate, decide and account for the attempts of lines `cursor` to `stop` before `until_us`.
+    """Generate, decide and account for the attempts before `until_us` of lines `cursor` to `stop` of an agenda.
 
     Return (cursor, lines pending, rows of the last batch, complaints held). It returns early after one batch
     where `one_batch` is set, or where another batch of complaints might not fit.
@@ -189,7 +190,7 @@ def advance_lines(
     held = 0
     while True:
         n, cursor, pending = generate(
-            lines, groups, supply, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
+            lines, groups, supply, agenda, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
         )
         decide(ops, pool, rows, n, state)
         held = account(lines, groups, supply, rows, n, accounts, complaints, held)
@@ -203,6 +204,7 @@ def present_lines(
     lines: Table,
     groups: Table,
     supply: Supply,
+    agenda: Column,
     until_us: Scalar,
     cursor: Scalar,
     stop: Scalar,
@@ -213,13 +215,13 @@ def present_lines(
     presented: Table,
     held: Scalar,
 ) -> tuple[int, int, int]:
-    """Append the attempts of lines `cursor` to `stop` before `until_us` to `presented`, which holds `held`.
+    """Append the attempts before `until_us` of lines `cursor` to `stop` of an agenda to `presented`, which holds `held`.
 
     Return (cursor, lines pending, attempts held); it returns early where another batch might not fit.
     """
     while (cursor < stop or pending > 0) and held + rows.time_us.shape[0] <= presented.shape[0]:
         n, cursor, pending = generate(
-            lines, groups, supply, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
+            lines, groups, supply, agenda, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
         )
         for r in range(n):
             one = presented[held + r]

@@ -350,6 +350,7 @@ def _look_ahead(
     lines: Table,
     groups: Table,
     supply: Supply,
+    agenda: Column,
     until_us: Scalar,
     cursor: Scalar,
     stop: Scalar,
@@ -371,7 +372,7 @@ def _look_ahead(
             i = waiting[taken]
             taken += 1
         elif cursor < stop:
-            i = cursor
+            i = agenda[cursor]
             cursor += 1
         else:
             break
@@ -484,6 +485,7 @@ def generate(
     lines: Table,
     groups: Table,
     supply: Supply,
+    agenda: Column,
     until_us: Scalar,
     cursor: Scalar,
     stop: Scalar,
@@ -493,13 +495,13 @@ def generate(
     daily: Column,
     folds: Column,
 ) -> tuple[int, int, int]:
-    """Emit attempts before `until_us` of lines `cursor` to `stop` into `rows`, each line's in order.
+    """Emit attempts before `until_us` of lines `cursor` to `stop` of an agenda into `rows`, each line's in order.
 
     Return (rows filled, cursor, pending), to be called with again until the cursor is `stop` and nothing is
     pending; begin with 0 pending. Attempts that fall in silence are counted in column 0 (NOT_MADE) of the
     accounts, `daily` by the line's cell and `folds` by its fold and group.
     """
-    chosen, cursor, pending = _look_ahead(lines, groups, supply, until_us, cursor, stop, pending, draws)
+    chosen, cursor, pending = _look_ahead(lines, groups, supply, agenda, until_us, cursor, stop, pending, draws)
     _prepare(supply, draws, draws.first[chosen])
     key, reached, weight, epoch_us = supply.key, supply.reached, supply.weight, supply.epoch_us
     which, first, waiting, gap, words = draws.line, draws.first, draws.pending, draws.gap, draws.w3
