@@ -61,10 +61,10 @@ _OUTCOMES = len(OUTCOMES)
 
 @kernel
 def _fate(
-    group: Record, key: Column, lost: Scalar, labelled: Scalar, index: Scalar, ordinal: Scalar
+    group: Record, key0: Scalar, key1: Scalar, lost: Scalar, labelled: Scalar, index: Scalar, ordinal: Scalar
 ) -> tuple[Scalar, Scalar, Scalar]:
     """Return an outcome where no policy intercepts, for how long it wants a circuit, and the draw of a complaint."""
-    w0, w1, w2, w3 = draw(key[0], key[1], group.fate_stream, index, ordinal)
+    w0, w1, w2, w3 = draw(key0, key1, group.fate_stream, index, ordinal)
     if group.channel == SMS:
         return DELIVERED, np.int64(0), w3
     if w1 < group.failed_bound:
@@ -92,7 +92,8 @@ def account(
 
     Return how many complaints it then holds.
     """
-    key, epoch_us, end_us, lost = supply.key, supply.epoch_us, supply.end_us, supply.lost
+    key0, key1 = supply.key[0], supply.key[1]
+    epoch_us, end_us, lost = supply.epoch_us, supply.end_us, supply.lost
     lag_us, validity_us = supply.lag_us, supply.validity_us
     daily, folds, rules = accounts.daily, accounts.folds, accounts.rules
     load, held_us = accounts.load, accounts.held_us
@@ -113,7 +114,7 @@ def account(
                 line.cut_off_day = at // DAY_US
                 cut_off[line.fold, line.group] += 1
         else:
-            outcome, busy, word = _fate(group, key, lost[line.group], code[r] == LABEL, line.index, ordinal[r])
+            outcome, busy, word = _fate(group, key0, key1, lost[line.group], code[r] == LABEL, line.index, ordinal[r])
             load[line.group, 0] += 1
             load[line.group, 1] += busy
             if outcome == DELIVERED:
@@ -131,7 +132,7 @@ def account(
         outcomes[r] = outcome
         if group.adapts and line.generation == generation[r]:
             lure = (
-                draw(key[0], key[1], group.again_stream, line.index, ordinal[r])[0] if group.again_bound > 0 else word
+                draw(key0, key1, group.again_stream, line.index, ordinal[r])[0] if group.again_bound > 0 else word
             )
             react(line, group, at, outcome == INTERCEPTED, outcome == ANSWERED, b_number[r], lure)
         column = reason[r] * _OUTCOMES + outcome
