@@ -305,7 +305,9 @@ class DataPlane:
 
     def take_measured(self) -> NDArray[np.int64]:
         """Return what came to the network since the last call, int64 (groups, 2), and begin again from zero."""
-        total: NDArray[np.int64] = np.sum([w.accounts.load for w in self._workers], axis=0)
+        total = self._workers[0].accounts.load.copy()
+        for worker in self._workers[1:]:
+            total += worker.accounts.load
         for worker in self._workers:
             worker.accounts.load.fill(0)
         return total
