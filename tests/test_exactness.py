@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 import simpy
 
-from interceptsim import control, reference, simulation
+from interceptsim import control, dataplane, reference, simulation
 from interceptsim.control import ControlPlane
 from interceptsim.dataplane import DataPlane
 from interceptsim.errors import LookaheadError
@@ -250,6 +250,11 @@ def options_of(scenario: Scenario, seed: int) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(autouse=True)
+def _every_slice_on_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataplane, "_INLINE_ATTEMPTS", 0)
+
+
 @functools.cache
 def both(seed: int, *, ties: bool = False) -> tuple[Scenario, RunResult, RunResult]:
     scenario = scenario_of(seed, ties=ties)
@@ -267,6 +272,13 @@ def seeds(n: int, quick: int) -> list[Any]:
 def test_both_engines_find_the_same_for_every_attempt(seed: int) -> None:
     _, slow, fast = both(seed)
     assert differences(slow, fast) == []
+
+
+@pytest.mark.parametrize("seed", seeds(SCENARIOS, 60))
+def test_a_run_that_records_nothing_is_the_same(seed: int) -> None:
+    scenario, slow, _ = both(seed)
+    options = options_of(scenario, seed) | {"threads": Random(seed).choice([1, 1, 2])}
+    assert run(scenario, seed=seed, scale=slow.scale, **options).digest == slow.digest
 
 
 @pytest.mark.parametrize("seed", seeds(TIES, 15))

@@ -16,23 +16,29 @@ from interceptsim.attempts import (
     FAILED,
     INTERCEPT,
     INTERCEPTED,
-    LABEL,
     LOST,
     OPEN,
     OUTCOMES,
-    SMS,
-    UNANSWERED,
     Rows,
 )
-from interceptsim.compiled import Column, Record, Scalar, Table, kernel
+from interceptsim.compiled import Column, Scalar, Table, kernel
 from interceptsim.filtering.batch_kernels import find_slots
 from interceptsim.filtering.kernels import decide
-from interceptsim.randomness import delay_us, draw, mix64
+from interceptsim.randomness import draw, mix64
+from interceptsim.traffic.fates import fates_of
 from interceptsim.traffic.kernels import CLI_OWN, Draws, Supply, generate, react
 from interceptsim.units import DAY_US
 from interceptsim.world import Accounts
 
-__all__ = ["PRESENTED", "advance_lines", "decide_presented", "list_numbers", "order_part", "present_lines"]
+__all__ = [
+    "PRESENTED",
+    "advance_lines",
+    "advance_shared",
+    "decide_presented",
+    "list_numbers",
+    "order_part",
+    "present_lines",
+]
 
 PRESENTED = np.dtype(
     [
@@ -60,24 +66,6 @@ _OUTCOMES = len(OUTCOMES)
 
 
 @kernel
-def _fate(
-    group: Record, key0: Scalar, key1: Scalar, lost: Scalar, labelled: Scalar, index: Scalar, ordinal: Scalar
-) -> tuple[Scalar, Scalar, Scalar]:
-    """Return an outcome where no policy intercepts, for how long it wants a circuit, and the draw of a complaint."""
-    w0, w1, w2, w3 = draw(key0, key1, group.fate_stream, index, ordinal)
-    if group.channel == SMS:
-        return DELIVERED, np.int64(0), w3
-    if w1 < group.failed_bound:
-        return LOST if w0 < lost else FAILED, np.int64(0), w3
-    ring = mix64(w1 << np.uint64(32) | w2) >> np.uint64(32)
-    held = delay_us(ring, group.ring.kind, group.ring.minimum, group.ring.scale, group.ring.sigma)
-    if w1 >= (group.labelled_bound if labelled else group.answered_bound):
-        return LOST if w0 < lost else UNANSWERED, held, w3
-    held += delay_us(w2, group.talk.kind, group.talk.minimum, group.talk.scale, group.talk.sigma)
-    return LOST if w0 < lost else ANSWERED, held, w3
-
-
-@kernel
 def account(
     lines: Table,
     groups: Table,
@@ -93,7 +81,7 @@ def account(
     Return how many complaints it then holds.
     """
     key0, key1 = supply.key[0], supply.key[1]
-    epoch_us, end_us, lost = supply.epoch_us, supply.end_us, supply.lost
+    epoch_us, end_us = supply.epoch_us, supply.end_us
     lag_us, validity_us = supply.lag_us, supply.validity_us
     daily, folds, rules = accounts.daily, accounts.folds, accounts.rules
     load, held_us = accounts.load, accounts.held_us
@@ -101,6 +89,7 @@ def account(
     which, code, reason, matched_by, outcomes = rows.line, rows.code, rows.reason, rows.matched, rows.outcome
     generation, ordinal, fresh, time_us = rows.generation, rows.ordinal, rows.fresh, rows.time_us
     b_number = rows.b_number
+    ended, busy_us, words = fates_of(lines, groups, supply, rows, n)
     for r in range(n):
         i = which[r]
         line = lines[i]
@@ -114,7 +103,7 @@ def account(
                 line.cut_off_day = at // DAY_US
                 cut_off[line.fold, line.group] += 1
         else:
-            outcome, busy, word = _fate(group, key0, key1, lost[line.group], code[r] == LABEL, line.index, ordinal[r])
+            outcome, busy, word = ended[r], busy_us[r], words[r]
             load[line.group, 0] += 1
             load[line.group, 1] += busy
             if outcome == DELIVERED:
@@ -131,9 +120,7 @@ def account(
                     outcome = OPEN
         outcomes[r] = outcome
         if group.adapts and line.generation == generation[r]:
-            lure = (
-                draw(key0, key1, group.again_stream, line.index, ordinal[r])[0] if group.again_bound > 0 else word
-            )
+            lure = draw(key0, key1, group.again_stream, line.index, ordinal[r])[0] if group.again_bound > 0 else word
             react(line, group, at, outcome == INTERCEPTED, outcome == ANSWERED, b_number[r], lure)
         column = reason[r] * _OUTCOMES + outcome
         daily[line.cell, column] += 1
@@ -216,7 +203,7 @@ def present_lines(
     presented: Table,
     held: Scalar,
 ) -> tuple[int, int, int]:
-    """Append the attempts before `until_us` of lines `cursor` to `stop` of an agenda to `presented`, which holds `held`.
+    """Append the attempts before `until_us` of lines `cursor` to `stop` of an agenda to `presented` (`held` there).
 
     Return (cursor, lines pending, attempts held); it returns early where another batch might not fit.
     """
@@ -318,6 +305,61 @@ def decide_presented(
         held = account(lines, groups, supply, rows, n, accounts, complaints, held)
         if one_batch or cursor == order.shape[0] or held + rows.time_us.shape[0] > complaints.shape[0]:
             return cursor, known, n, held
+
+
+@kernel
+def advance_shared(
+    lines: Table,
+    groups: Table,
+    supply: Supply,
+    agenda: Column,
+    until_us: Scalar,
+    cursor: Scalar,
+    pending: Scalar,
+    held: Scalar,
+    ops: Column,
+    pool: Column,
+    table: Column,
+    known: Scalar,
+    state: Column,
+    draws: Draws,
+    rows: Rows,
+    accounts: Accounts,
+    presented: Table,
+    complaints: Table,
+) -> tuple[int, int, int, int, int, bool]:
+    """Do for a whole slice and one thread what `present_lines`, `order_part` and `decide_presented` do in turn.
+
+    The index of numbers has room for as many as `presented` holds. Return (cursor, lines pending, attempts held,
+    numbers known, complaints held, whether all is decided); where it is not, nothing is, and more room is needed.
+    """
+    stop = agenda.shape[0]
+    cursor, pending, held = present_lines(
+        lines, groups, supply, agenda, until_us, cursor, stop, pending, draws, rows, accounts, presented, held
+    )
+    if cursor < stop or pending > 0 or held + rows.time_us.shape[0] > complaints.shape[0]:
+        return cursor, pending, held, known, 0, False
+    told = 0
+    if held > 0:
+        order = order_part(presented[:held], 0, 1)
+        _, known, _, told = decide_presented(
+            lines,
+            groups,
+            supply,
+            presented,
+            order,
+            0,
+            False,
+            ops,
+            pool,
+            table,
+            known,
+            state,
+            rows,
+            accounts,
+            complaints,
+        )
+    return cursor, pending, 0, known, told, True
 
 
 @kernel

@@ -122,7 +122,7 @@ def _in_columns(
 ) -> Tally:
     """Advance the data plane and control slice by slice."""
     warm_up, days = world.scenario.period.warm_up_days, world.days
-    plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None)
+    plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None, slice_us)
     network = world.network_load()
     control = ControlPlane(world.scenario, world.key, plane, network=network, keep_posted=recorder is not None)
     cut_us = network.every_us if network else DAY_US
