@@ -71,10 +71,10 @@ _OUTCOMES = len(OUTCOMES)
 
 @kernel
 def _fate(
-    group: Record, key: Column, lost: Scalar, labelled: Scalar, index: Scalar, ordinal: Scalar
+    group: Record, key0: Scalar, key1: Scalar, lost: Scalar, labelled: Scalar, index: Scalar, ordinal: Scalar
 ) -> tuple[Scalar, Scalar, Scalar]:
     """Return an outcome where no policy intercepts, for how long it wants a circuit, and the draw of a complaint."""
-    w0, w1, w2, w3 = draw(key[0], key[1], group.fate_stream, index, ordinal)
+    w0, w1, w2, w3 = draw(key0, key1, group.fate_stream, index, ordinal)
     if group.channel == SMS:
         return DELIVERED, np.int64(0), w3
     if w1 < group.failed_bound:
@@ -163,7 +163,8 @@ def account(
 
     Return how many words there are then; a row gives three at most.
     """
-    key, epoch_us, end_us, lost = supply.key, supply.epoch_us, supply.end_us, supply.lost
+    key0, key1 = supply.key[0], supply.key[1]
+    epoch_us, end_us, lost = supply.epoch_us, supply.end_us, supply.lost
     lag_us, validity_us = supply.lag_us, supply.validity_us
     daily, folds, rules = accounts.daily, accounts.folds, accounts.rules
     load, held_us = accounts.load, accounts.held_us
@@ -185,7 +186,7 @@ def account(
                 line.cut_off_day = at // DAY_US
                 cut_off[line.fold, line.group] += 1
         else:
-            outcome, busy, word = _fate(group, key, lost[line.group], code[r] == LABEL, line.index, ordinal[r])
+            outcome, busy, word = _fate(group, key0, key1, lost[line.group], code[r] == LABEL, line.index, ordinal[r])
             load[line.group, 0] += 1
             load[line.group, 1] += busy
             if outcome == DELIVERED:
@@ -204,9 +205,7 @@ def account(
                 engaged = outcome == ANSWERED and word >= group.engaged_bound
         outcomes[r] = outcome
         if group.adapts and line.generation == generation[r]:
-            lure = (
-                draw(key[0], key[1], group.again_stream, line.index, ordinal[r])[0] if group.again_bound > 0 else word
-            )
+            lure = draw(key0, key1, group.again_stream, line.index, ordinal[r])[0] if group.again_bound > 0 else word
             react(line, group, at, outcome == INTERCEPTED, outcome == ANSWERED, b_number[r], lure)
         column = reason[r] * _OUTCOMES + outcome
         daily[line.cell, column] += 1
@@ -248,6 +247,7 @@ def advance_lines(
     lines: Table,
     groups: Table,
     supply: Supply,
+    agenda: Column,
     until_us: Scalar,
     cursor: Scalar,
     stop: Scalar,
@@ -261,7 +261,7 @@ def advance_lines(
     accounts: Accounts,
     words: Table,
 ) -> tuple[int, int, int, int]:
-    """Generate, decide and account for the attempts of lines `cursor` to `stop` before `until_us`.
+    """Generate, decide and account for the attempts before `until_us` of lines `cursor` to `stop` of an agenda.
 
     Return (cursor, lines pending, rows of the last batch, words held). It returns early after one batch
     where `one_batch` is set, or where the words of another batch might not fit.
@@ -269,7 +269,7 @@ def advance_lines(
     held = 0
     while True:
         n, cursor, pending = generate(
-            lines, groups, supply, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
+            lines, groups, supply, agenda, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
         )
         decide(ops, pool, rows, n, state)
         held = account(lines, groups, supply, rows, n, accounts, words, held)
@@ -283,6 +283,7 @@ def present_lines(
     lines: Table,
     groups: Table,
     supply: Supply,
+    agenda: Column,
     until_us: Scalar,
     cursor: Scalar,
     stop: Scalar,
@@ -293,13 +294,13 @@ def present_lines(
     presented: Table,
     held: Scalar,
 ) -> tuple[int, int, int]:
-    """Append the attempts of lines `cursor` to `stop` before `until_us` to `presented`, which holds `held`.
+    """Append the attempts before `until_us` of lines `cursor` to `stop` of an agenda to `presented`, which holds `held`.
 
     Return (cursor, lines pending, attempts held); it returns early where another batch might not fit.
     """
     while (cursor < stop or pending > 0) and held + rows.time_us.shape[0] <= presented.shape[0]:
         n, cursor, pending = generate(
-            lines, groups, supply, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
+            lines, groups, supply, agenda, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
         )
         for r in range(n):
             one = presented[held + r]

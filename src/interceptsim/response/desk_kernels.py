@@ -72,7 +72,7 @@ def serve_all(state: State, ledger: Ledger, until_us: Scalar, coming: Scalar) ->
                     break
                 _serve(state, ledger, d, starts)
                 top = state.now[coming]
-                again = top >= 0 and jobs[top].ready_us <= until_us
+                again = bool(top >= 0 and jobs[top].ready_us <= until_us)
             if again:
                 break
         if not again:
