@@ -295,6 +295,23 @@ def optimise(file: str, settings: tuple[str, ...], **options: Any) -> None:
 
 
 @main.command()
+@click.argument("kept", metavar="RUN|COMPARISON|SWEEP")
+@click.option("--out", metavar="FILE.html", help="Where the page goes; by default beside what it is about.")
+@click.option("--images", metavar="DIR", help="Draw each chart as PNG and SVG, too.")
+def report(kept: str, out: str | None, images: str | None) -> None:
+    """Write a page about what is kept: a directory of `run --out` or `compare --out`, a store or table of `sweep`.
+
+    One HTML file, which opens without a network; what is there is written over.
+    """
+    from interceptsim.report.page import open_shown, write_report
+
+    shown = open_shown(kept)
+    place = Path(kept)
+    written = write_report(shown, out or place.with_name(f"{place.resolve().stem}.html"), images=images)
+    click.echo(f"report {written}")
+
+
+@main.command()
 @click.argument("scenario", default="china-2025")
 @click.option("--limit", default=0.95, show_default=True, help="AUC that no single column may exceed.")
 @_options_of_runs
