@@ -266,6 +266,8 @@ def _table(study: Study, points: Sequence[Point], cells: Sequence[Cell]) -> tupl
         "variants": study.variant_names,
         "metrics": list(study.metrics),
     }
+    if study.optimise is not None:
+        about["objectives"] = [one.model_dump(exclude_none=True) for one in study.optimise.objectives]
     digest = fingerprint([about, table.rows(), table.columns])
     return f"{about['name']}-{digest[:12]}", table, about
 

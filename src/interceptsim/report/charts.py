@@ -46,6 +46,7 @@ __all__ = [
 
 CHANNELS = {"voice": "calls", "sms": "messages"}
 _MINUS = "\N{MINUS SIGN}"
+_TAKEN = ("taken", "not made")
 _LOW_RATIO, _HIGH_RATIO = 0.4, 0.95
 """The range that is assumed of interception ratios, as the ledger says."""
 
@@ -73,7 +74,7 @@ def targets(run: RunResult) -> Figure | None:
     rows = [
         {
             "name": quantities.get(t.id, t.id),
-            "shown": f"{amount(t.simulated)} of {amount(t.reported)} reported",
+            "shown": f"{amount(t.simulated)} : {amount(t.reported)}",
             "value": t.ratio,
             "low": t.low / t.reported,
             "high": t.high / t.reported,
@@ -209,8 +210,10 @@ def funnel(run: RunResult, channel: str = "voice") -> Figure | None:
         {
             "name": [name for name, *_ in steps],
             "shown": [
-                f"{_MINUS if kind == 'taken' else ''}{amount(value)} · {per_cent(value / made)} of made"
-                for _, kind, _, value in steps
+                f"{_MINUS if kind in _TAKEN else ''}{amount(value)} · {per_cent(value / made)}"
+                if name != "latent"
+                else amount(value)
+                for name, kind, _, value in steps
             ],
             "start": [round(start / size, 5) for _, _, start, _ in steps],
             "end": [round((start + value) / size, 5) for _, _, start, value in steps],
@@ -245,7 +248,7 @@ def funnel(run: RunResult, channel: str = "voice") -> Figure | None:
         f"funnel-{channel}",
         finding,
         rows_of(data, marks, title=f"{word} {unit} {_over(run)}".strip()),
-        "Dark bars are what is left, light ones what each step takes. Latent attempts are those that there would be if "
+        "Dark bars are what is left, light ones what each step takes, in per cent of attempts made. Latent attempts are those that there would be if "
         "no line fell silent.",
         (unit, "estimate", "95 % interval", "status"),
         table,
@@ -258,7 +261,7 @@ def _steps(run: RunResult, channel: str, found: dict[str, Estimate]) -> Iterator
     yield "latent", "left", 0.0, value["latent"]
     left = value["made"]
     if value["not made"]:
-        yield "not made, the line being silent", "not made", left, value["not made"]
+        yield "not made (line silent)", "not made", left, value["not made"]
     yield "made", "left", 0.0, left
     for policy in run.scenario.policies:
         taken = value.get(f"intercepted by {policy.id}", 0.0)
@@ -296,7 +299,7 @@ def rules(run: RunResult, channel: str = "voice") -> Figure | None:
         return None
     alt = altair()
     for row in rows:
-        row["shown"] = f"{per_cent(row['matched'])}, no other {per_cent(row['alone'])}"
+        row["shown"] = f"{per_cent(row['matched'])} · alone {per_cent(row['alone'])}"
 
     def marks(base: Any, x: Any) -> list[Any]:
         tip = [
@@ -353,7 +356,7 @@ def ordinary_by_rule(run: RunResult, channel: str = "voice") -> Figure | None:
         cut = found.get(f"ordinary {channel}.intercepted by {policy.id}")
         if of_fraud is None or cut is None or not (of_fraud.value or cut.value):
             continue
-        shown = amount(cut.value) if cut.value else f"none seen, below {amount(cut.high)}"
+        shown = amount(cut.value) if cut.value else f"none seen, < {amount(cut.high)}"
         rows.append(
             {
                 "name": policy.id,
@@ -422,7 +425,7 @@ def ordinary_by_class(run: RunResult) -> Figure | None:
         hit = found[f"{callers.id}.numbers cut off on a day"]
         unit = CHANNELS[callers.channel]
         seen = rate.value > 0
-        shown = f"{amount(rate.value)} · {amount(cut.value)} {unit}" if seen else f"none seen, below {amount(rate.high)}"
+        shown = f"{amount(rate.value)} · {amount(cut.value)}" if seen else f"none seen, < {amount(rate.high)}"
         ends = {"value": rate.value, "low": rate.low, "high": rate.high}
         rows.append({"name": callers.id, "shown": shown, "seen": seen, **ends})
         table.append(
@@ -449,7 +452,8 @@ def ordinary_by_class(run: RunResult) -> Figure | None:
             scale={"type": "symlog", "constant": 1},
             axis={"values": [0, 1, 10, 100, 1000, 10_000, 100_000], "format": ",d"},
         ),
-        "Ordinary callers are a sample of each class; hollow points are classes in which none was seen.",
+        "At the right the rate, then attempts over the full-size world. Ordinary callers are a sample of each class; hollow "
+        "points are classes in which none was seen.",
         ("class", "intercepted", "of 100,000 (95 %)", "numbers hit on a day (95 %)"),
         tuple(table),
     )
@@ -468,13 +472,13 @@ def sources(run: RunResult, channel: str = "voice") -> Figure | None:
     if wide.height < 2:
         return None
     wide = wide.sort("got through", descending=True)
-    places = {hub.id: hub.place for hub in run.scenario.hubs}
+    places = {hub.id: hub.place.partition(" (")[0] for hub in run.scenario.hubs}
     size, word = sized(float(wide["made"].max()))  # type: ignore[arg-type]
     unit = CHANNELS[channel]
     rows = [
         {
             "name": places.get(row["hub"], row["hub"] or "elsewhere"),
-            "shown": f"{amount(row['got through'])} through, {per_cent(row['intercepted'] / row['made'])} stopped",
+            "shown": f"{amount(row['got through'])} of {amount(row['made'])}",
             "through": row["got through"] / size,
             "made": row["made"] / size,
         }
@@ -494,7 +498,7 @@ def sources(run: RunResult, channel: str = "voice") -> Figure | None:
         f"sources-{channel}",
         f"{per_cent(share)} of the {unit} that get through come from {rows[0]['name']}",
         rows_of(pl.DataFrame(rows), marks, title=f"{word} {unit} made {_over(run)}".strip()),
-        "Orange-red: got through; blue: intercepted. How volume is shared out among places is assumed.",
+        "Orange-red: got through, of all that were made; blue: intercepted. How volume is shared out among places is assumed.",
     )
 
 
@@ -512,7 +516,7 @@ def network(run: RunResult) -> Figure | None:
         rows.append(
             {
                 "name": trunk.id,
-                "shown": f"busiest {per_cent(busiest / trunk.circuits)}, lost {per_cent(lost)}",
+                "shown": f"{per_cent(busiest / trunk.circuits)} · lost {per_cent(lost)}",
                 "mean": found[f"{of}.carried load"].value / trunk.circuits,
                 "busiest": busiest / trunk.circuits,
                 "lost": lost,
@@ -524,7 +528,7 @@ def network(run: RunResult) -> Figure | None:
     def marks(base: Any, x: Any) -> list[Any]:
         return [
             base.mark_bar(height=16, yOffset=9, color=SKY).encode(x=x("mean")),
-            base.mark_tick(thickness=3, size=22, yOffset=9, color=VERMILION).encode(x=x("busiest")),
+            base.mark_tick(thickness=3, size=22, yOffset=9, color=VERMILION, opacity=1).encode(x=x("busiest")),
         ]
 
     worst = max(rows, key=lambda row: (row["lost"], row["busiest"]))
@@ -536,7 +540,7 @@ def network(run: RunResult) -> Figure | None:
     longest = {
         smsc.id: run.metrics[f"smsc {smsc.id}.longest delay (us)"] / 1e6 for smsc in plan.smscs
     }
-    told = "; ".join(f"{name}: longest delay {amount(s)} s" for name, s in longest.items())
+    told = "; ".join(f"Messages of centre {name} are late by {amount(s)} s at most" for name, s in longest.items())
     top = max(1.0, *(row["busiest"] for row in rows))
     return Figure(
         "network",
@@ -544,7 +548,7 @@ def network(run: RunResult) -> Figure | None:
         rows_of(
             pl.DataFrame(rows), marks, title="load over circuits", domain=(0.0, 1.05 * top), axis={"format": ".0%"}
         ),
-        "Bar: mean load; mark: the busiest interval." + (f" Message centres: {told}." if told else ""),
+        "Bar: mean load; mark and number: the busiest interval." + (f" {told}." if told else ""),
         ("trunk group", "circuits", "mean load", "busiest", "lost"),
         tuple(
             (

@@ -41,6 +41,8 @@ GREY = "#8A929B"
 _SIZES = ((1e12, "trillion", "tn"), (1e9, "billion", "bn"), (1e6, "million", "M"), (1e3, "thousand", "k"))
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Noto Sans CJK SC', 'DejaVu Sans', sans-serif"
 _TEXT = 12.5
+_LETTER = 7.4
+_UNBROKEN = "\N{NO-BREAK SPACE}"
 _ROW = 46
 """Pixels a row takes: a line of text over its mark."""
 
@@ -62,7 +64,7 @@ CONFIG: dict[str, Any] = {
         "titlePadding": 8,
         "labelPadding": 6,
         "gridColor": GREY,
-        "gridOpacity": 0.22,
+        "gridOpacity": 0.18,
         "labelFlush": True,
         "labelOverlap": "greedy",
         "labelSeparation": 8,
@@ -104,7 +106,7 @@ class Figure:
 
     def titled(self, width: int = 640) -> Any:
         """Return the chart with its title, `width` pixels wide: for pictures and notebooks."""
-        title = altair().Title(textwrap.wrap(self.finding, max(width // 9, 20)), anchor="start", fontSize=15, offset=14)
+        title = altair().Title(textwrap.wrap(self.finding, max(width // 11, 20)), anchor="start", fontSize=15, offset=14)
         return self.chart.properties(title=title, width=width)
 
     def spec(self, width: int | str = "container", *, titled: bool = False) -> dict[str, Any]:
@@ -124,7 +126,7 @@ def amount(value: float, of: float | None = None) -> str:
     reference = abs(value if of is None else of)
     for size, _, short in _SIZES:
         if reference >= 0.9995 * size:
-            return f"{_digits(value / size)} {short}"
+            return f"{_digits(value / size)}{_UNBROKEN}{short}"
     return _digits(value)
 
 
@@ -139,14 +141,16 @@ def _digits(value: float) -> str:
 def between(low: float, high: float, of: float) -> str:
     """Write an interval in the unit that fits `of`: "3.58 – 3.72"."""
     ends = [amount(end, of or high) for end in (low, high)]
-    return f"{ends[0].partition(' ')[0]} – {ends[1].partition(' ')[0] if of else ends[1]}"
+    bare = [end.partition(_UNBROKEN)[0] for end in ends]
+    return f"{bare[0]} – {bare[1] if of else ends[1]}"
 
 
 def per_cent(share: float) -> str:
     """Write a share as a percentage of as many digits as tell it apart from all or nothing."""
     hundredths = 100 * share
     digits = 0 if 10 <= hundredths <= 99 else 1 if 0.95 <= hundredths else 2
-    return f"{hundredths:.{digits}f} %" if hundredths not in (0, 100) else f"{hundredths:.0f} %"
+    written = f"{hundredths:.0f}" if hundredths in (0, 100) else f"{hundredths:.{digits}f}"
+    return f"{written}{_UNBROKEN}%"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -179,6 +183,8 @@ def rows_of(
         return alt.X(f"{field}:Q", scale=alt.Scale(**settings), axis=alt.Axis(**look))
 
     over = {"baseline": "middle", "dy": -11, "fontSize": _TEXT}
-    names = base.mark_text(align="left", **over).encode(x=alt.value(0), text="name:N")
+    taken = round(_LETTER * (2 + max(map(len, data["shown"]))))  # a name that would run into it ends in an ellipsis
+    limit = alt.ExprRef(f"max(width - {taken}, 60)")
+    names = base.mark_text(align="left", limit=limit, **over).encode(x=alt.value(0), text="name:N")
     shown = base.mark_text(align="right", opacity=0.8, **over).encode(x=alt.value("width"), text="shown:N")
     return alt.layer(*marks(base, x), names, shown).properties(height=_ROW * len(order))

@@ -18,6 +18,7 @@ from interceptsim.experiments.compare import Comparison, open_comparison
 from interceptsim.experiments.extras import extra
 from interceptsim.experiments.sweep import Sweep, open_sweep
 from interceptsim.report.sections import Page, page_of_run
+from interceptsim.report.sections_studies import page_of_comparison, page_of_sweep
 from interceptsim.results import RunResult, open_run
 
 __all__ = ["Shown", "draw_images", "open_shown", "page_of", "write_report"]
@@ -54,7 +55,7 @@ def page_of(shown: Shown) -> Page:
     """Return what the page of a run, a comparison or a sweep says."""
     if isinstance(shown, RunResult):
         return page_of_run(shown)
-    raise ResultsError("not yet")
+    return page_of_comparison(shown) if isinstance(shown, Comparison) else page_of_sweep(shown)
 
 
 def write_report(shown: Shown, file: str | Path, *, images: str | Path | None = None) -> Path:

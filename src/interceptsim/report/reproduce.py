@@ -12,7 +12,7 @@ from interceptsim.scenario import Scenario
 from interceptsim.scenario_files import load
 from interceptsim.tables import names_in
 
-__all__ = ["SCENARIO_FILE", "again", "changes_from", "loading", "own_policies"]
+__all__ = ["SCENARIO_FILE", "again", "changes_between", "changes_from", "loading", "own_policies"]
 
 SCENARIO_FILE = "scenario.json"
 """What a page calls the file with the whole scenario, where no shorter way leads to it."""
@@ -50,11 +50,16 @@ def changes_from(scenario: Scenario) -> dict[str, Any] | None:
         shipped = load(scenario.name)
     except ConfigurationError:
         return None
+    return changes_between(shipped, scenario)
+
+
+def changes_between(before: Scenario, scenario: Scenario) -> dict[str, Any] | None:
+    """Return the values, by path, that make one scenario of another by `replace`; None where that does not tell all."""
     after = scenario.as_dict()
-    changes = dict(_differences(shipped.as_dict(), after))
+    changes = dict(_differences(before.as_dict(), after))
     changes.pop("fitted", None)
     try:
-        made = shipped.replace(changes)
+        made = before.replace(changes)
     except ConfigurationError:
         return None
     return changes if made.as_dict() == after else None

@@ -125,7 +125,7 @@ def _targets(run: RunResult) -> Section | None:
     if figure is None:
         return None
     roles = Counter(target.role for target in run.targets)
-    told = [f"{n} {role}" for role, n in roles.items()]
+    told = [f"{n} {'figures are' if n > 1 else 'figure is'} {role}" for role, n in roles.items()]
     return Section(
         "reported",
         "Reported",
