@@ -146,6 +146,7 @@ def _options_of_runs(command: Callable[..., None]) -> Callable[..., None]:
 @_options_of_runs
 @click.option("--record", type=click.Choice(["none", "sample", "all"]), default="none", show_default=True)
 @click.option("--out", metavar="DIR", help="Keep the run in a new directory.")
+@click.option("--report", metavar="FILE.html", help="Write a page about it, as `interceptsim report` does.")
 @_JSON
 def run(
     scenario: str,
@@ -154,6 +155,7 @@ def run(
     allow_python: bool,
     record: str,
     out: str | None,
+    report: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -166,6 +168,10 @@ def run(
     loaded = _load(scenario, settings, policies, allow_python=allow_python)
     if record != "none" and out is None:
         raise click.UsageError("--record needs --out DIR to put the attempts in")
+    if report is not None:
+        from interceptsim.report.page import check_libraries, write_report
+
+        check_libraries()
     with writing_aside(Path(out)) if out is not None else contextlib.nullcontext() as aside:
         folder = aside if record != "none" else None
         if folder is not None:
@@ -181,6 +187,8 @@ def run(
         print_run(result)
         if out is not None:
             click.echo(f"kept in {out}")
+    if report is not None:
+        click.echo(f"report {write_report(result, report)}", err=as_json)
 
 
 @main.command()

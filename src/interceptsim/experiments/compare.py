@@ -33,6 +33,7 @@ from interceptsim.experiments.runs import Prepared
 from interceptsim.randomness import replication_seed
 from interceptsim.results import RunResult, provenance, writing_aside
 from interceptsim.scenario import Scenario
+from interceptsim.shown import Shown
 from interceptsim.simulation import Engine, Progress, run
 from interceptsim.tables import parse_settings, told_within, validated
 
@@ -40,7 +41,7 @@ __all__ = ["Comparison", "compare", "open_comparison", "parse_variant", "parse_w
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Shown):
     """What variants change, and the runs it is known from.
 
     effects   frame (baseline, variant, metric, difference, low, high, replications, method): the mean over the

@@ -10,8 +10,13 @@ from interceptsim.errors import ConfigurationError
 __all__ = ["extra"]
 
 _EXTRAS = {
-    **{"scipy": "stats", "optuna": "optimise", "distributed": "dask", "cloudpickle": "dask"},
-    **{"altair": "viz", "vl_convert": "viz", "jinja2": "viz"},
+    "scipy": "stats",
+    "optuna": "optimise",
+    "distributed": "dask",
+    "cloudpickle": "dask",
+    "altair": "viz",
+    "vl_convert": "viz",
+    "jinja2": "viz",
 }
 
 

@@ -22,7 +22,6 @@ from interceptsim.report.look import (
     altair,
     amount,
     between,
-    listed,
     per_cent,
     rows_of,
     sized,
@@ -32,23 +31,20 @@ from interceptsim.results import Estimate, RunResult
 __all__ = [
     "CHANNELS",
     "channels_of",
+    "counted",
     "daily",
     "estimates_of",
     "funnel",
-    "network",
     "ordinary_by_class",
     "ordinary_by_rule",
-    "ratio_band",
+    "over",
     "rules",
-    "sources",
     "targets",
 ]
 
 CHANNELS = {"voice": "calls", "sms": "messages"}
 _MINUS = "\N{MINUS SIGN}"
 _TAKEN = ("taken", "not made")
-_LOW_RATIO, _HIGH_RATIO = 0.4, 0.95
-"""The range that is assumed of interception ratios, as the ledger says."""
 
 
 def channels_of(run: RunResult) -> list[str]:
@@ -61,17 +57,18 @@ def estimates_of(run: RunResult) -> dict[str, Estimate]:
     return {row[0]: Estimate(*row[1:]) for row in run.summary.select("metric", "value", "low", "high").iter_rows()}
 
 
-def _over(run: RunResult) -> str:
+def over(run: RunResult) -> str:
+    """Say over what time a run's totals are."""
     return "a year" if run.days in (365, 366) else f"in {run.days} days"
 
 
 def targets(run: RunResult) -> Figure | None:
-    """Simulated over reported, for each reported figure; what was fitted is hollow, what was predicted is full."""
+    """Draw simulated over reported, for each reported figure; what was fitted is hollow, what was predicted is full."""
     if not run.targets:
         return None
     alt = altair()
     quantities = {figure.id: figure.quantity for figure in ledger.figures()}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": quantities.get(t.id, t.id),
             "shown": f"{amount(t.simulated)} : {amount(t.reported)}",
@@ -114,8 +111,8 @@ def targets(run: RunResult) -> Figure | None:
             domain=(1 - reach, 1 + reach),
             axis={"format": ".2f"},
         ),
-        "A hollow point was fitted: latent volume and one strength were chosen for it, so that it agrees is no evidence. "
-        "A full point was predicted.",
+        "A hollow point was fitted: latent volume and one strength were chosen for it, and that it agrees is no "
+        "evidence. A full point was predicted.",
         ("figure", "reported", "simulated", "95 % interval", "ratio", "role"),
         tuple(
             (
@@ -131,7 +128,7 @@ def targets(run: RunResult) -> Figure | None:
     )
 
 
-def _counted(run: RunResult, *by: str) -> pl.DataFrame:
+def counted(run: RunResult, *by: str) -> pl.DataFrame:
     """Return the frame (channel, by, kind, value) of fraud: the daily counts as shares of the run's estimates.
 
     `kind` is "intercepted", "got through", "lost" or "not made". Days and hubs of one channel and kind add up to the
@@ -147,7 +144,7 @@ def _counted(run: RunResult, *by: str) -> pl.DataFrame:
         .sort("channel", *by, "kind")
     )
     totals = found.group_by("channel", "kind").agg(pl.col("drawn").sum())
-    estimates = dict(run.summary.select("metric", "value").iter_rows())
+    estimates: dict[str, float] = dict(run.summary.select("metric", "value").iter_rows())
     factors = {}
     for channel, of, drawn in totals.iter_rows():
         through = sum(estimates.get(f"{channel}.{outcome}", 0.0) for outcome in ("delivered", "expired"))
@@ -158,11 +155,11 @@ def _counted(run: RunResult, *by: str) -> pl.DataFrame:
 
 
 def daily(run: RunResult, channel: str = "voice") -> Figure | None:
-    """The attempts of each day that were intercepted, and those that got through."""
+    """Draw the attempts of each day that were intercepted, and those that got through."""
     if channel not in channels_of(run):
         return None
     alt = altair()
-    found = _counted(run, "date").filter(
+    found = counted(run, "date").filter(
         (pl.col("channel") == channel) & pl.col("kind").is_in(["intercepted", "got through"])
     )
     largest = found.group_by("date").agg(pl.col("value").sum())["value"].max() or 1.0
@@ -198,7 +195,7 @@ def daily(run: RunResult, channel: str = "voice") -> Figure | None:
 
 
 def funnel(run: RunResult, channel: str = "voice") -> Figure | None:
-    """The way from latent attempts to those that are answered or delivered, step by step."""
+    """Draw the way from latent attempts to those that are answered or delivered, step by step."""
     if channel not in channels_of(run):
         return None
     alt = altair()
@@ -247,9 +244,9 @@ def funnel(run: RunResult, channel: str = "voice") -> Figure | None:
     return Figure(
         f"funnel-{channel}",
         finding,
-        rows_of(data, marks, title=f"{word} {unit} {_over(run)}".strip()),
-        "Dark bars are what is left, light ones what each step takes, in per cent of attempts made. Latent attempts are those that there would be if "
-        "no line fell silent.",
+        rows_of(data, marks, title=f"{word} {unit} {over(run)}".strip()),
+        "Dark bars are what is left, light ones what each step takes, in per cent of attempts made. Latent attempts "
+        "are those that there would be if no line fell silent.",
         (unit, "estimate", "95 % interval", "status"),
         table,
     )
@@ -285,7 +282,7 @@ def _steps(run: RunResult, channel: str, found: dict[str, Estimate]) -> Iterator
 
 
 def rules(run: RunResult, channel: str = "voice") -> Figure | None:
-    """What share of attempts each rule matched, and what share no other rule did."""
+    """Draw what share of attempts each rule matched, and what share no other rule did."""
     made = run.metrics.get(f"{channel}.made")
     if not made:
         return None
@@ -321,9 +318,7 @@ def rules(run: RunResult, channel: str = "voice") -> Figure | None:
         if own is best
         else f"{own['name']} most that no other rule would, {per_cent(own['alone'])}"
     )
-    chart = rows_of(
-        pl.DataFrame(rows), marks, title=f"share of fraud {unit} made, as counted", axis={"format": ".0%"}
-    )
+    chart = rows_of(pl.DataFrame(rows), marks, title=f"share of fraud {unit} made, as counted", axis={"format": ".0%"})
     return Figure(
         f"rules-{channel}",
         f"{best['name']} catches most {unit}, {per_cent(best['matched'])}; {more}",
@@ -343,7 +338,7 @@ def rules(run: RunResult, channel: str = "voice") -> Figure | None:
 
 
 def ordinary_by_rule(run: RunResult, channel: str = "voice") -> Figure | None:
-    """What each rule intercepts of ordinary traffic."""
+    """Draw what each rule intercepts of ordinary traffic."""
     found = estimates_of(run)
     made = found.get(f"ordinary {channel}.made")
     if made is None:
@@ -374,7 +369,7 @@ def ordinary_by_rule(run: RunResult, channel: str = "voice") -> Figure | None:
     data = pl.DataFrame(rows).with_columns(pl.col("value", "low", "high") / size)
     worst = max(rows, key=lambda row: row["value"])
     finding = (
-        f"{worst['name']} cuts off most ordinary {unit}: {amount(worst['value'])} {_over(run)}, beside "
+        f"{worst['name']} cuts off most ordinary {unit}: {amount(worst['value'])} {over(run)}, beside "
         f"{amount(worst['fraud'])} of fraud"
         if worst["value"]
         else f"No rule was seen to cut off ordinary {unit}"
@@ -382,9 +377,7 @@ def ordinary_by_rule(run: RunResult, channel: str = "voice") -> Figure | None:
     return Figure(
         f"ordinary-by-rule-{channel}",
         finding,
-        rows_of(
-            data, _point_and_interval(alt, ORANGE), title=f"{word} ordinary {unit} {_over(run)}".strip()
-        ),
+        rows_of(data, _point_and_interval(alt, ORANGE), title=f"{word} ordinary {unit} {over(run)}".strip()),
         "Hollow: none in the sample of ordinary callers; the line ends where 95 % confidence does.",
         ("rule", "ordinary", "95 % interval", "of fraud", "ordinary per 100,000"),
         tuple(
@@ -414,7 +407,7 @@ def _point_and_interval(alt: Any, color: str) -> Any:
 
 
 def ordinary_by_class(run: RunResult) -> Figure | None:
-    """How many of 100,000 attempts of each class of ordinary callers are intercepted."""
+    """Draw how many of 100,000 attempts of each class of ordinary callers are intercepted."""
     found = estimates_of(run)
     rows: list[dict[str, Any]] = []
     table = []
@@ -452,170 +445,8 @@ def ordinary_by_class(run: RunResult) -> Figure | None:
             scale={"type": "symlog", "constant": 1},
             axis={"values": [0, 1, 10, 100, 1000, 10_000, 100_000], "format": ",d"},
         ),
-        "At the right the rate, then attempts over the full-size world. Ordinary callers are a sample of each class; hollow "
-        "points are classes in which none was seen.",
+        "At the right the rate, then attempts over the full-size world. Ordinary callers are a sample of each class; "
+        "hollow points are classes in which none was seen.",
         ("class", "intercepted", "of 100,000 (95 %)", "numbers hit on a day (95 %)"),
         tuple(table),
-    )
-
-
-def sources(run: RunResult, channel: str = "voice") -> Figure | None:
-    """Where attempts that get through come from, beside those that are intercepted."""
-    if channel not in channels_of(run):
-        return None
-    found = _counted(run, "hub").filter(pl.col("channel") == channel)
-    wide = found.pivot("kind", index="hub", values="value", aggregate_function="sum").fill_null(0.0)
-    for kind in ("intercepted", "got through"):
-        if kind not in wide.columns:
-            wide = wide.with_columns(pl.lit(0.0).alias(kind))
-    wide = wide.with_columns((pl.col("intercepted") + pl.col("got through")).alias("made")).filter(pl.col("made") > 0)
-    if wide.height < 2:
-        return None
-    wide = wide.sort("got through", descending=True)
-    places = {hub.id: hub.place.partition(" (")[0] for hub in run.scenario.hubs}
-    size, word = sized(float(wide["made"].max()))  # type: ignore[arg-type]
-    unit = CHANNELS[channel]
-    rows = [
-        {
-            "name": places.get(row["hub"], row["hub"] or "elsewhere"),
-            "shown": f"{amount(row['got through'])} of {amount(row['made'])}",
-            "through": row["got through"] / size,
-            "made": row["made"] / size,
-        }
-        for row in wide.iter_rows(named=True)
-    ]
-    alt = altair()
-
-    def marks(base: Any, x: Any) -> list[Any]:
-        bars = base.mark_bar(yOffset=9)
-        return [
-            bars.encode(x=x("made"), color=alt.value(BLUE), size=alt.value(16)),
-            bars.encode(x=x("through"), color=alt.value(VERMILION), size=alt.value(16)),
-        ]
-
-    share = wide["got through"][0] / wide["got through"].sum()
-    return Figure(
-        f"sources-{channel}",
-        f"{per_cent(share)} of the {unit} that get through come from {rows[0]['name']}",
-        rows_of(pl.DataFrame(rows), marks, title=f"{word} {unit} made {_over(run)}".strip()),
-        "Orange-red: got through, of all that were made; blue: intercepted. How volume is shared out among places is assumed.",
-    )
-
-
-def network(run: RunResult) -> Figure | None:
-    """How full trunk groups are, in the mean and at the busiest, and what they lose."""
-    plan = run.scenario.network
-    if plan is None or not plan.trunk_groups:
-        return None
-    found = estimates_of(run)
-    rows = []
-    for trunk in plan.trunk_groups:
-        of = f"trunk {trunk.id}"
-        lost = found[f"{of}.lost ratio"].value
-        busiest = run.metrics[f"{of}.busiest load (milli-erlangs)"] / 1000
-        rows.append(
-            {
-                "name": trunk.id,
-                "shown": f"{per_cent(busiest / trunk.circuits)} · lost {per_cent(lost)}",
-                "mean": found[f"{of}.carried load"].value / trunk.circuits,
-                "busiest": busiest / trunk.circuits,
-                "lost": lost,
-                "circuits": trunk.circuits,
-            }
-        )
-    alt = altair()
-
-    def marks(base: Any, x: Any) -> list[Any]:
-        return [
-            base.mark_bar(height=16, yOffset=9, color=SKY).encode(x=x("mean")),
-            base.mark_tick(thickness=3, size=22, yOffset=9, color=VERMILION, opacity=1).encode(x=x("busiest")),
-        ]
-
-    worst = max(rows, key=lambda row: (row["lost"], row["busiest"]))
-    finding = (
-        f"{worst['name']} loses {per_cent(worst['lost'])} of its fraud calls"
-        if worst["lost"] > 0
-        else f"No trunk group loses calls; {worst['name']}, the fullest, reaches {per_cent(worst['busiest'])} of its circuits"
-    )
-    longest = {
-        smsc.id: run.metrics[f"smsc {smsc.id}.longest delay (us)"] / 1e6 for smsc in plan.smscs
-    }
-    told = "; ".join(f"Messages of centre {name} are late by {amount(s)} s at most" for name, s in longest.items())
-    top = max(1.0, *(row["busiest"] for row in rows))
-    return Figure(
-        "network",
-        finding,
-        rows_of(
-            pl.DataFrame(rows), marks, title="load over circuits", domain=(0.0, 1.05 * top), axis={"format": ".0%"}
-        ),
-        "Bar: mean load; mark and number: the busiest interval." + (f" {told}." if told else ""),
-        ("trunk group", "circuits", "mean load", "busiest", "lost"),
-        tuple(
-            (
-                row["name"],
-                amount(row["circuits"]),
-                per_cent(row["mean"]),
-                per_cent(row["busiest"]),
-                per_cent(row["lost"]),
-            )
-            for row in rows
-        ),
-    )
-
-
-def ratio_band(run: RunResult) -> Figure | None:
-    """How many attempts get through, by the interception ratio that nobody reports."""
-    named = {target.id: target for target in run.targets}
-    entries = [entry for entry in run.scenario.calibration if entry.figure in named and entry.channel in CHANNELS]
-    if not entries:
-        return None
-    alt = altair()
-    curves = []
-    marks = []
-    for entry in entries:
-        reported = named[entry.figure].reported
-        unit = CHANNELS[entry.channel]
-        for step in range(round(100 * _LOW_RATIO), round(100 * _HIGH_RATIO) + 1):
-            curves.append({"of": unit, "ratio": step / 100, "through": reported * (100 / step - 1)})
-        assumed = entry.interception_ratio
-        marks.append({"of": unit, "ratio": assumed, "through": reported * (1 / assumed - 1)})
-    size, word = sized(max(row["through"] for row in curves))
-    by = pl.col("through") / size
-    color = alt.Color("of:N", scale=alt.Scale(domain=["calls", "messages"], range=[BLUE, ORANGE]))
-    x = alt.X(
-        "ratio:Q",
-        title="interception ratio, assumed",
-        scale=alt.Scale(domain=[_LOW_RATIO, _HIGH_RATIO]),
-        axis=alt.Axis(format=".0%", tickCount=6),
-    )
-    y = alt.Y("through:Q", title=f"{word} that get through".strip(), axis=alt.Axis(tickCount=5))
-    tip = ["of:N", alt.Tooltip("ratio:Q", format=".0%"), alt.Tooltip("through:Q", format=".3f", title=f"{word} through")]
-    lines = alt.Chart(pl.DataFrame(curves).with_columns(by.round_sig_figs(4))).mark_line(strokeWidth=2.5)
-    points = alt.Chart(pl.DataFrame(marks).with_columns(by.round_sig_figs(4))).mark_point(
-        filled=True, size=110, opacity=1
-    )
-    chart = alt.layer(lines.encode(x=x, y=y, color=color, tooltip=tip), points.encode(x=x, y=y, color=color, tooltip=tip))
-    spans = [
-        f"{amount(named[e.figure].reported * (1 / _HIGH_RATIO - 1))} and "
-        f"{amount(named[e.figure].reported * (1 / _LOW_RATIO - 1))} {CHANNELS[e.channel]}"
-        for e in entries
-    ]
-    return Figure(
-        "ratio-band",
-        f"Reports leave open whether between {listed(spans)} get through",
-        chart.properties(height=260),
-        "Only what was intercepted is reported: attempts are reported count over ratio, and the ratio is assumed. Points "
-        "are what this scenario assumes.",
-        ("of", "assumed ratio", "made at 40 %", "made as assumed", "made at 95 %"),
-        tuple(
-            (
-                CHANNELS[e.channel],
-                per_cent(e.interception_ratio),
-                *(
-                    amount(named[e.figure].reported / ratio)
-                    for ratio in (_LOW_RATIO, e.interception_ratio, _HIGH_RATIO)
-                ),
-            )
-            for e in entries
-        ),
     )

@@ -34,7 +34,7 @@ from interceptsim.report.look import (
     sized,
 )
 
-__all__ = ["differences", "front", "front_of_objectives", "pairs", "sweep_figures"]
+__all__ = ["differences", "figures_of_metric", "front", "front_of_objectives", "pairs", "said", "sweep_figures"]
 
 _SHOWN = (
     *("made", "intercepted", "delivered", "answered", "interception ratio", "precision", "labelled", "numbers"),
@@ -48,7 +48,9 @@ _MINUS = "\N{MINUS SIGN}"
 def _name_of(metric: str, channel: str) -> str:
     """Write a metric as people say it in a chart of one channel."""
     name = metric.removeprefix(f"{channel}.").removeprefix(f"ordinary {channel}.")
-    name = {"numbers": "numbers used", "complaints": "numbers complained of", "delivered": "got through"}.get(name, name)
+    name = {"numbers": "numbers used", "complaints": "numbers complained of", "delivered": "got through"}.get(
+        name, name
+    )
     return f"ordinary {name}" if metric.startswith("ordinary ") else name
 
 
@@ -70,7 +72,7 @@ def _baseline(found: Comparison) -> dict[str, float]:
 
 
 def differences(found: Comparison, variant: str, channel: str = "voice") -> Figure | None:
-    """How a variant's metrics differ from the baseline's, as shares of these, with intervals."""
+    """Draw how a variant's metrics differ from the baseline's, as shares of these, with intervals."""
     before = _baseline(found)
     wanted = [f"{channel}.{name}" for name in _SHOWN] + [f"ordinary {channel}.intercepted"]
     rows: list[dict[str, Any]] = []
@@ -130,7 +132,7 @@ def differences(found: Comparison, variant: str, channel: str = "voice") -> Figu
 
 
 def pairs(found: Comparison, channel: str = "voice") -> Figure | None:
-    """The difference of each pair of runs in what gets through."""
+    """Draw the difference of each pair of runs in what gets through."""
     metric = f"{channel}.delivered"
     values = found.values.filter(metric=metric).select("replication", "variant", "value")
     if values.is_empty() or len(found.seeds) < 2:
@@ -181,26 +183,32 @@ def _slug(text: str) -> str:
 
 
 def sweep_figures(found: Sweep) -> Iterator[Figure]:
-    """Yield for each metric that the study names its charts over the axes, then the front of its first two."""
-    estimates = found.estimates
-    known = set(estimates["metric"])
-    varied = [axis for axis in found.axes if found.table[axis].n_unique() > 1]
-    names = dict(zip(varied, short_names(varied), strict=True))
+    """Yield for each metric that the study names its charts over the axes, then the front of a search's objectives."""
     for metric in found.about["metrics"]:
-        if metric not in known:
-            continue
-        of = estimates.filter(metric=metric)
-        if len(varied) == 2 and _is_grid(found, varied):
-            for place, variant in enumerate(found.about["variants"]):
-                rows = of.filter(variant=variant)
-                if rows.height:
-                    yield _heat_map(rows, metric, varied, names, variant if place else "", found)
-        else:
-            for axis in varied or found.axes[:1]:
-                yield _lines(of, metric, axis, names.get(axis, axis), found, alone=len(varied) <= 1)
+        yield from figures_of_metric(found, metric)
     best = front_of_objectives(found)
     if best is not None:
         yield best
+
+
+def figures_of_metric(found: Sweep, metric: str) -> Iterator[Figure]:
+    """Yield the charts of a metric: a heat map over a grid of two axes, else lines or points over each that varies."""
+    of = found.estimates.filter(metric=metric)
+    if of.is_empty():
+        return
+    varied = [axis for axis in found.axes if found.table[axis].n_unique() > 1]
+    names = dict(zip(varied, short_names(varied), strict=True))
+    if len(varied) == 2 and _is_grid(found, varied):
+        baseline, *variants = found.about["variants"]
+        yield _heat_map(of.filter(variant=baseline), metric, varied, names, "", found)
+        effects = found.effects
+        for variant in variants:
+            changed = effects.filter(variant=variant, metric=metric)
+            if changed.height:
+                yield _heat_map(changed, metric, varied, names, variant, found)
+        return
+    for axis in varied or found.axes[:1]:
+        yield _lines(of, metric, axis, names.get(axis, axis), found, alone=len(varied) <= 1)
 
 
 def _is_grid(found: Sweep, axes: list[str]) -> bool:
@@ -219,7 +227,21 @@ def _unit_of(metric: str) -> str:
     return next((unit for channel, unit in CHANNELS.items() if f"{channel}." in metric), "")
 
 
+def said(metric: str) -> str:
+    """Write the name of a metric as people say it: "calls delivered" for voice.delivered."""
+    for channel, unit in CHANNELS.items():
+        for whose, prefix in (("ordinary ", f"ordinary {channel}."), ("", f"{channel}.")):
+            if metric.startswith(prefix):
+                name = metric.removeprefix(prefix)
+                of = name.endswith(" ratio") or name in ("precision", "numbers", "complaints")
+                return f"{name} of {whose}{unit}" if of else f"{whose}{unit} {name}"
+    return metric
+
+
 def _written(value: float, metric: str) -> str:
+    """Write a value of a metric, shares as percentages."""
+    if value < 0:
+        return f"{_MINUS}{_written(-value, metric)}"
     return per_cent(value) if metric.endswith((" ratio", "precision")) else amount(value)
 
 
@@ -228,7 +250,8 @@ def _lines(of: pl.DataFrame, metric: str, axis: str, name: str, found: Sweep, *,
     alt = altair()
     ratio = metric.endswith((" ratio", "precision"))
     size, word = (1.0, "") if ratio else sized(float(of["high"].max() or 1.0))  # type: ignore[arg-type]
-    data = of.select("variant", axis=pl.col(axis), *((pl.col(end) / size).alias(end) for end in ("value", "low", "high")))
+    scaled = [(pl.col(end) / size).alias(end) for end in ("value", "low", "high")]
+    data = of.select("variant", pl.col(axis).alias("axis"), *scaled)
     numeric = data["axis"].dtype.is_numeric()
     order = found.table[axis].unique(maintain_order=True).to_list()
     x = (
@@ -236,14 +259,15 @@ def _lines(of: pl.DataFrame, metric: str, axis: str, name: str, found: Sweep, *,
         if numeric
         else alt.X("axis:O", title=axis, sort=order, axis=alt.Axis(labelAngle=0))
     )
-    title = f"{word} {_unit_of(metric)}".strip() or metric
+    title = f"{word} {_unit_of(metric)}".strip() or ("share" if ratio else metric)
+    look = alt.Axis(tickCount=5, **({"format": ".1~%"} if ratio else {}))
     variants = found.about["variants"]
     color = alt.Color(
         "variant:N",
         scale=alt.Scale(domain=variants, range=_COLOURS),
         legend=alt.Legend() if len(variants) > 1 else None,
     )
-    y = alt.Y("value:Q", title=title, axis=alt.Axis(format=".1~%" if ratio else "~g", tickCount=5), scale=alt.Scale(zero=False))
+    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=look)
     base = alt.Chart(data).encode(x=x, color=color)
     layers = [base.mark_rule(strokeWidth=2.5, opacity=0.5).encode(y=alt.Y("low:Q", title=title), y2="high:Q")]
     if alone:
@@ -252,8 +276,9 @@ def _lines(of: pl.DataFrame, metric: str, axis: str, name: str, found: Sweep, *,
     layers.append(base.mark_point(filled=True, size=70, opacity=1).encode(y=y, tooltip=tip))
     spans = of.filter(variant=variants[0])["value"]
     low, high = float(spans.min() or 0), float(spans.max() or 0)  # type: ignore[arg-type]
-    finding = f"{metric} goes from {_written(low, metric)} to {_written(high, metric)} over {name}"
-    head = (name, *(("variant",) if len(variants) > 1 else ()), metric, "95 % interval")
+    reach = f"{said(metric)}: {_written(low, metric)} to {_written(high, metric)}"
+    finding = reach if alone else f"{reach}, by {name}"
+    head = (name, *(("variant",) if len(variants) > 1 else ()), said(metric), "95 % interval")
     rows = []
     for row in of.iter_rows(named=True):
         interval = f"{_written(row['low'], metric)} – {_written(row['high'], metric)}"
@@ -272,43 +297,47 @@ def _lines(of: pl.DataFrame, metric: str, axis: str, name: str, found: Sweep, *,
 def _heat_map(
     of: pl.DataFrame, metric: str, axes: list[str], names: dict[str, str], variant: str, found: Sweep
 ) -> Figure:
-    """Return a metric over a grid of two axes, its value written in each cell."""
+    """Return a metric over a grid of two axes, or what a variant changes in it; its value stands in each cell."""
     alt = altair()
     across, down = axes
+    column = "difference" if variant else "value"
+    shown = [f"{'+' if variant and value > 0 else ''}{_written(value, metric)}" for value in of[column]]
     data = of.select(
-        across=pl.col(across).cast(pl.String),
-        down=pl.col(down).cast(pl.String),
-        value="value",
-        shown=pl.Series([_written(value, metric) for value in of["value"]]),
+        across=pl.col(across).cast(pl.String), down=pl.col(down).cast(pl.String), value=column, shown=pl.Series(shown)
     )
     low, high = float(data["value"].min() or 0), float(data["value"].max() or 0)  # type: ignore[arg-type]
+    most = max(abs(low), abs(high)) or 1.0
+    colours, strong = (
+        (alt.Scale(domain=[-most, 0, most], range=[BLUE, "#f4f4f4", VERMILION]), f"abs(datum.value) > {0.7 * most}")
+        if variant
+        else (alt.Scale(range=["#e3eef7", "#08457c"], zero=False), f"datum.value > {low + 0.5 * (high - low)}")
+    )
     orders = [[str(v) for v in found.table[axis].unique(maintain_order=True)] for axis in axes]
     base = alt.Chart(data).encode(
         x=alt.X("across:O", sort=orders[0], title=across, axis=alt.Axis(labelAngle=0, grid=False)),
         y=alt.Y("down:O", sort=orders[1], title=names[down], axis=alt.Axis(grid=False)),
     )
-    middle = (low + high) / 2
     chart = alt.layer(
-        base.mark_rect(stroke="white", strokeWidth=2).encode(
-            color=alt.Color("value:Q", scale=alt.Scale(scheme="cividis", reverse=True), legend=None)
-        ),
+        base.mark_rect(stroke="white", strokeWidth=2).encode(color=alt.Color("value:Q", scale=colours, legend=None)),
         base.mark_text(fontSize=12).encode(
-            text="shown:N", color=alt.condition(f"datum.value > {middle}", alt.value("white"), alt.value("#111"))
+            text="shown:N", color=alt.condition(strong, alt.value("white"), alt.value("#16191d"))
         ),
     ).properties(height=max(44 * len(orders[1]), 88))
-    of_variant = f"{variant}: " if variant else ""
+    ends = [_written(end, metric) for end in (low, high)]
+    told = f"{said(metric)}: {ends[0]} to {ends[1]}"
     return Figure(
         _slug_of(metric, *([variant] if variant else [])),
-        f"{of_variant}{metric} goes from {_written(low, metric)} to {_written(high, metric)}",
+        f"{variant} minus {found.about['variants'][0]}, {told}" if variant else told,
         chart,
-        f"Means over {found.about['replications']} replications.",
-        (names[across], names[down], metric, "95 % interval"),
+        f"Means over {found.about['replications']} replications."
+        + (" Blue: less, orange-red: more than without the variant." if variant else ""),
+        (names[across], names[down], said(metric), "95 % interval"),
         tuple(
             (
                 str(row[across]),
                 str(row[down]),
-                _written(row["value"], metric),
-                f"{_written(row['low'], metric)} – {_written(row['high'], metric)}",
+                _written(row[column], metric),
+                "" if row["low"] is None else f"{_written(row['low'], metric)} to {_written(row['high'], metric)}",
             )
             for row in of.iter_rows(named=True)
         ),
@@ -316,7 +345,7 @@ def _heat_map(
 
 
 def front_of_objectives(found: Sweep) -> Figure | None:
-    """The points of a search by the first two of its objectives, those that none is better than marked."""
+    """Draw the points of a search by the first two of its objectives, those that none is better than marked."""
     objectives = [Objective.model_validate(table) for table in found.about.get("objectives", [])][:2]
     if len(objectives) < 2:
         return None
@@ -340,7 +369,7 @@ def front_of_objectives(found: Sweep) -> Figure | None:
 
 
 def front(found: Optimum) -> Figure | None:
-    """The points of a search by its first two objectives, by their status."""
+    """Draw the points of a search by its first two objectives, by their status."""
     titles = [one.title for one in found.objectives][:2]
     if len(titles) < 2:
         return None
@@ -357,11 +386,17 @@ def _front(points: pl.DataFrame, titles: list[str]) -> Figure:
     present = [status for status in known if status in set(data["status"])]
     colours = dict(zip(known, [BLUE, SKY, GREY, GREY, ORANGE], strict=True))
     color = alt.Color("status:N", scale=alt.Scale(domain=present, range=[colours[s] for s in present]))
-    x = alt.X("x:Q", title=names[0], scale=alt.Scale(zero=False), axis=alt.Axis(format="~g", tickCount=6))
-    y = alt.Y("y:Q", title=names[1], scale=alt.Scale(zero=False), axis=alt.Axis(format="~g", tickCount=5))
+    x = alt.X("x:Q", title=names[0], scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6))
+    y = alt.Y("y:Q", title=names[1], scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
     base = alt.Chart(data).encode(x=x, y=y, color=color)
-    lines = alt.Chart(data.filter(status="front").sort("x")).mark_line(interpolate="step-after", color=BLUE, opacity=0.6)
-    tip = [alt.Tooltip("x:Q", title=names[0], format=".4~g"), alt.Tooltip("y:Q", title=names[1], format=".4~g"), "status:N"]
+    lines = alt.Chart(data.filter(status="front").sort("x")).mark_line(
+        interpolate="step-after", color=BLUE, opacity=0.6
+    )
+    tip = [
+        alt.Tooltip("x:Q", title=names[0], format=".4~g"),
+        alt.Tooltip("y:Q", title=names[1], format=".4~g"),
+        "status:N",
+    ]
     points_drawn = base.mark_point(filled=True, size=80, opacity=1).encode(tooltip=tip)
     n = data.filter(status="front").height
     return Figure(

@@ -1,8 +1,8 @@
 """How charts look, and how numbers are said in them: colours, type, units, and charts of rows.
 
-A chart is made by Altair, without a title: a page writes titles as text, which breaks over lines; pictures and notebooks
-get them from `Figure.titled`. Colours are Okabe and Ito's, which colour-blind readers can tell apart; text takes the
-colour of the page around it.
+A chart is made by Altair, without a title: a page writes titles as text, which breaks over lines, and pictures and
+notebooks get them from `Figure.titled`. Colours are Okabe and Ito's, which colour-blind readers can tell apart; text
+takes the colour of the page around it.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ CONFIG: dict[str, Any] = {
         "labelFontSize": 12,
         "labelLimit": 300,
         "symbolType": "square",
+        "symbolOpacity": 1,
         "columnPadding": 14,
         "offset": 8,
     },
@@ -106,7 +107,9 @@ class Figure:
 
     def titled(self, width: int = 640) -> Any:
         """Return the chart with its title, `width` pixels wide: for pictures and notebooks."""
-        title = altair().Title(textwrap.wrap(self.finding, max(width // 11, 20)), anchor="start", fontSize=15, offset=14)
+        title = altair().Title(
+            textwrap.wrap(self.finding, max(width // 11, 20)), anchor="start", fontSize=15, offset=14
+        )
         return self.chart.properties(title=title, width=width)
 
     def spec(self, width: int | str = "container", *, titled: bool = False) -> dict[str, Any]:
@@ -142,13 +145,14 @@ def between(low: float, high: float, of: float) -> str:
     """Write an interval in the unit that fits `of`: "3.58 – 3.72"."""
     ends = [amount(end, of or high) for end in (low, high)]
     bare = [end.partition(_UNBROKEN)[0] for end in ends]
-    return f"{bare[0]} – {bare[1] if of else ends[1]}"
+    joint = "to" if low < 0 else "–"
+    return f"{bare[0]} {joint} {bare[1] if of else ends[1]}"
 
 
 def per_cent(share: float) -> str:
     """Write a share as a percentage of as many digits as tell it apart from all or nothing."""
     hundredths = 100 * share
-    digits = 0 if 10 <= hundredths <= 99 else 1 if 0.95 <= hundredths else 2
+    digits = 0 if 10 <= hundredths <= 99 else 1 if hundredths >= 0.95 else 2
     written = f"{hundredths:.0f}" if hundredths in (0, 100) else f"{hundredths:.{digits}f}"
     return f"{written}{_UNBROKEN}%"
 

@@ -1,6 +1,6 @@
 """The page: one HTML file that opens without a network, and the pictures of its charts.
 
-Vega, Vega-Lite and vega-embed are written into the page once; charts are drawn by the browser from their specifications.
+Vega, Vega-Lite and vega-embed are written into the page once; the browser draws charts from their specifications.
 All text that comes from data is escaped.
 """
 
@@ -21,7 +21,7 @@ from interceptsim.report.sections import Page, page_of_run
 from interceptsim.report.sections_studies import page_of_comparison, page_of_sweep
 from interceptsim.results import RunResult, open_run
 
-__all__ = ["Shown", "draw_images", "open_shown", "page_of", "write_report"]
+__all__ = ["Shown", "check_libraries", "draw_images", "open_shown", "page_of", "write_report"]
 
 Shown = RunResult | Comparison | Sweep
 
@@ -49,6 +49,12 @@ def open_shown(path: str | Path) -> Shown:
         raise ResultsError(f"{at}: holds {len(tables)} sweeps; name one of {at / 'sweeps'}: {names}")
     wanted = "wanted a directory of `run --out` or `compare --out`, or a store or table of `sweep`"
     raise ResultsError(f"{at}: nothing to report on; {wanted}")
+
+
+def check_libraries() -> None:
+    """Raise ConfigurationError where a library is missing that pages need: better before a long run than after it."""
+    for module in ("altair", "jinja2", "vl_convert"):
+        extra(module, "report")
 
 
 def page_of(shown: Shown) -> Page:
@@ -86,9 +92,9 @@ def write_report(shown: Shown, file: str | Path, *, images: str | Path | None = 
 
 def draw_images(page: Page, folder: Path) -> list[Path]:
     """Draw each chart of a page with its title as PNG, on white, and SVG; return their paths."""
-    convert = extra("vl_convert", "pictures")
+    convert = extra("vl_convert", "report")
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = []
+    drawn: list[Path] = []
     for figure in page.figures:
         spec = figure.spec(640, titled=True)
         spec["config"] = {**spec["config"], "background": "white", "padding": 16}
@@ -107,13 +113,13 @@ def _safe(spec: dict[str, Any]) -> str:
 @functools.cache
 def _bundle() -> str:
     """Return the libraries that draw charts, as one script."""
-    script: str = extra("vl_convert", "reports").javascript_bundle()
+    script: str = extra("vl_convert", "report").javascript_bundle()
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 @functools.cache
 def _template() -> Any:
-    jinja = extra("jinja2", "reports")
+    jinja = extra("jinja2", "report")
     loader = jinja.FileSystemLoader(Path(__file__).parent)
     environment = jinja.Environment(
         loader=loader, autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True

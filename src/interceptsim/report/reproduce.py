@@ -77,7 +77,7 @@ def _differences(before: dict[str, Any], after: dict[str, Any], above: str = "")
         elif isinstance(value, dict) and isinstance(old, dict) and old.keys() <= value.keys():
             yield from _differences(old, value, f"{path}.")
         elif _same_entries(old, value):
-            for name, one, other in zip(names_in(value) or [], old, value, strict=True):
+            for name, one, other in zip(names_in(value) or [], old or [], value, strict=True):
                 yield from _differences(one, other, f"{path}.{name}.")
         else:
             yield path, value

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from interceptsim import ledger
-from interceptsim.report import charts, reproduce
+from interceptsim.report import charts, charts_setting, reproduce
 from interceptsim.report.look import Figure, amount, between, listed, per_cent
 from interceptsim.results import RunResult, provenance
 
@@ -64,19 +64,23 @@ class Page:
         return [figure for section in self.sections for figure in section.figures]
 
 
-def page_of_run(run: RunResult) -> Page:
-    """Return what the page of a run says."""
+def page_of_run(run: RunResult, *, drawn: bool = True) -> Page:
+    """Return what the page of a run says, or its head alone, for which nothing has to be drawn."""
     made = (
-        _targets(run),
-        _flow(run),
-        _year(run),
-        _rules(run),
-        _ordinary(run),
-        _sources(run),
-        _network(run),
-        _ratio(run),
-        ledger_section(),
-        _again(run),
+        ()
+        if not drawn
+        else (
+            _targets(run),
+            _flow(run),
+            _year(run),
+            _rules(run),
+            _ordinary(run),
+            _sources(run),
+            _network(run),
+            _ratio(run),
+            ledger_section(),
+            _again(run),
+        )
     )
     period = run.scenario.period
     _, from_file = reproduce.loading(run.scenario)
@@ -141,8 +145,8 @@ def _flow(run: RunResult) -> Section:
         "flow",
         "Flow",
         "What becomes of attempts?",
-        "From every attempt that there would be to those that reach somebody. Each rule's step is what it settles as the "
-        "chain stands; an earlier rule takes what a later one would have caught.",
+        "From every attempt that there would be to those that reach somebody. Each rule's step is what it settles as "
+        "the chain stands; an earlier rule takes what a later one would have caught.",
         _each(run, charts.funnel),
     )
 
@@ -176,21 +180,21 @@ def _ordinary(run: RunResult) -> Section | None:
         "ordinary",
         "Ordinary callers",
         "Whom does it cut off by mistake?",
-        "Ordinary traffic is a thousand times as much as fraud, so that a rule that is right nearly always still cuts off "
-        "many. These are absolute numbers.",
+        "Ordinary traffic is hundreds of times as much as fraud, so that a rule that is right nearly always still "
+        "cuts off many. These are absolute numbers.",
         figures,
     )
 
 
 def _sources(run: RunResult) -> Section | None:
-    figures = _each(run, charts.sources)
+    figures = _each(run, charts_setting.sources)
     if not figures:
         return None
     return Section("sources", "Sources", "Where does it come from?", "", figures)
 
 
 def _network(run: RunResult) -> Section | None:
-    figure = charts.network(run)
+    figure = charts_setting.network(run)
     if figure is None:
         return None
     lead = "Nationally fraud is a fifty-thousandth of the load; a chosen gateway or leased route can feel it."
@@ -198,7 +202,7 @@ def _network(run: RunResult) -> Section | None:
 
 
 def _ratio(run: RunResult) -> Section | None:
-    figure = charts.ratio_band(run)
+    figure = charts_setting.ratio_band(run)
     if figure is None:
         return None
     return Section(
@@ -221,7 +225,7 @@ def _ratio(run: RunResult) -> Section | None:
 def ledger_section() -> Section:
     """Return what is reported, measured, derived and assumed, with sources."""
     known = ledger.parameters()
-    counts = Counter(p.status for p in known)
+    counts = Counter(str(p.status) for p in known)
     rows: dict[str, list[tuple[str, ...]]] = {}
     for p in known:
         reach = f"{p.low} to {p.high}" if p.low is not None and p.high is not None else ""
@@ -233,7 +237,12 @@ def ledger_section() -> Section:
         if status in rows
     ]
     figures = tuple(
-        (f.quantity, f"{amount(f.value)} {f.unit}", f"{f.start or '?'} to {f.end or '?'}", f"{f.publisher}, {f.published}")
+        (
+            f.quantity,
+            f"{amount(f.value)} {f.unit}",
+            f"{f.start or '?'} to {f.end or '?'}",
+            f"{f.publisher}, {f.published}",
+        )
         for f in ledger.figures()
     )
     tables.insert(0, Table(f"{len(figures)} reported figures", ("what", "value", "period", "source"), figures))
@@ -253,7 +262,9 @@ def _again(run: RunResult) -> Section:
     lead = f"The same digest, on any machine and any number of threads. Reported with {versions}."
     own = reproduce.own_policies(run.scenario)
     if own:
-        lead += f" The policies {listed(own)} are Python of your own, which has to be added: scenario.with_policies(...)."
+        lead += (
+            f" The policies {listed(own)} are Python of your own, which has to be added: scenario.with_policies(...)."
+        )
     elif from_file:
         lead += f" Save the scenario beside it as {reproduce.SCENARIO_FILE}."
     return Section("again", "Again", "How to make it again", lead, code=(("Python", reproduce.again(run)),))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from interceptsim.experiments.compare import Comparison
 from interceptsim.experiments.sweep import Sweep
+from interceptsim.ledger import shipped
 from interceptsim.report import charts_studies as charts
 from interceptsim.report import reproduce
 from interceptsim.report.charts import CHANNELS
@@ -20,9 +21,27 @@ __all__ = ["page_of_comparison", "page_of_sweep"]
 _MOST_ROWS = 400
 
 
-def page_of_comparison(found: Comparison) -> Page:
-    """Return what the page of a comparison says."""
+def page_of_comparison(found: Comparison, *, drawn: bool = True) -> Page:
+    """Return what the page of a comparison says, or its head alone, for which nothing has to be drawn."""
     n = len(found.seeds)
+    _, from_file = reproduce.loading(found.baseline)
+    return Page(
+        f"{found.baseline.title}: what variants change",
+        (
+            f"{n} pair{'s' if n > 1 else ''} of runs a variant",
+            f"{found.days} days from {found.baseline.period.start:%d %B %Y}".replace(" 0", " "),
+            f"scale 1:{found.options['scale']}",
+            f"seed {found.seed}",
+            f"{found.attempts:,} attempts decided",
+        ),
+        tuple(_cards(found)),
+        tuple(_sections(found)) if drawn else (),
+        json.dumps(found.baseline.as_dict(), ensure_ascii=False) if from_file else "",
+    )
+
+
+def _sections(found: Comparison) -> list[Section]:
+    """Return the sections of a comparison's page."""
     sections = [
         Section(
             f"variant-{place}",
@@ -37,21 +56,7 @@ def page_of_comparison(found: Comparison) -> Page:
     if agreeing:
         lead = "Variant and baseline meet the same latent attempts in a pair; so what differs is the variant's doing."
         sections.append(Section("pairs", "Pairs", "Do the pairs agree?", lead, agreeing))
-    sections += [_all_effects(found), ledger_section(), _again(found)]
-    _, from_file = reproduce.loading(found.baseline)
-    return Page(
-        f"{found.baseline.title}: what variants change",
-        (
-            f"{n} pair{'s' if n > 1 else ''} of runs a variant",
-            f"{found.days} days from {found.baseline.period.start:%d %B %Y}".replace(" 0", " "),
-            f"scale 1:{found.options['scale']}",
-            f"seed {found.seed}",
-            f"{found.attempts:,} attempts decided",
-        ),
-        tuple(_cards(found)),
-        tuple(sections),
-        json.dumps(found.baseline.as_dict(), ensure_ascii=False) if from_file else "",
-    )
+    return [*sections, _all_effects(found), ledger_section(), _again(found)]
 
 
 def _cards(found: Comparison) -> Iterator[Card]:
@@ -60,11 +65,10 @@ def _cards(found: Comparison) -> Iterator[Card]:
             of = found.effects.filter(variant=variant, metric=f"{channel}.delivered")
             for row in of.iter_rows(named=True):
                 low, high = row["low"], row["high"]
-                more = "more" if row["difference"] > 0 else "fewer"
                 ends = "one pair" if low is None else between(low, high, max(abs(low), abs(high)))
                 told = "no interval" if low is None else "told apart" if low > 0 or high < 0 else "within noise"
-                of_what = f"{more} fraud {unit} through: {variant}"
-                yield Card(of_what, amount(abs(row["difference"])), ends, told)
+                sign = "+" if row["difference"] > 0 else ""
+                yield Card(f"fraud {unit} through, {variant}", f"{sign}{amount(row['difference'])}", ends, told)
 
 
 def _changed(baseline: Scenario, variant: Scenario) -> str:
@@ -81,14 +85,14 @@ def _all_effects(found: Comparison) -> Section:
     """Return every difference that is not none, folded."""
     tables = []
     for variant in found.variants:
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for row in found.effects.filter(variant=variant).iter_rows(named=True):
             if not row["difference"] or len(rows) == _MOST_ROWS:
                 continue
             low, high = row["low"], row["high"]
             ends = "" if low is None else between(low, high, max(abs(low), abs(high)))
             sign = "+" if row["difference"] > 0 else ""
-            rows.append((row["metric"], f"{sign}{amount(row['difference'])}", ends, row["method"]))
+            rows.append((charts.said(row["metric"]), f"{sign}{amount(row['difference'])}", ends, row["method"]))
         tables.append(Table(f"{variant}: {len(rows)} metrics", ("metric", "difference", "95 %", "method"), tuple(rows)))
     return Section("effects", "All numbers", "Everything that differs", tables=tuple(tables))
 
@@ -109,19 +113,9 @@ def _versions() -> str:
     return f"The same numbers, on any machine and any number of threads. Reported with {versions}."
 
 
-def page_of_sweep(found: Sweep) -> Page:
-    """Return what the page of a sweep says."""
+def page_of_sweep(found: Sweep, *, drawn: bool = True) -> Page:
+    """Return what the page of a sweep says, or its head alone, for which nothing has to be drawn."""
     about = found.about
-    figures = list(charts.sweep_figures(found))
-    fronts = tuple(figure for figure in figures if figure.name == "front")
-    others = tuple(figure for figure in figures if figure.name != "front")
-    sections = []
-    if fronts:
-        sections.append(Section("front", "Front", "Which points are best?", "", fronts))
-    if others:
-        lead = f"Each point is the mean over {about['replications']} replications with seeds that all points share."
-        sections.append(Section("axes", "Over the axes", "How do results hang on what is varied?", lead, others))
-    sections += [_differences(found), ledger_section(), _sweep_again(found)]
     variants = about["variants"]
     return Page(
         about["title"],
@@ -133,8 +127,26 @@ def page_of_sweep(found: Sweep) -> Page:
             *((f"{len(variants)} variants",) if len(variants) > 1 else ()),
         ),
         tuple(_sweep_cards(found)),
-        tuple(section for section in sections if section is not None),
+        tuple(_sweep_sections(found)) if drawn else (),
     )
+
+
+def _sweep_sections(found: Sweep) -> Iterator[Section]:
+    """Yield the sections of a sweep's page."""
+    about = found.about
+    figures = list(charts.sweep_figures(found))
+    fronts = tuple(figure for figure in figures if figure.name == "front")
+    others = tuple(figure for figure in figures if figure.name != "front")
+    if fronts:
+        yield Section("front", "Front", "Which points are best?", "", fronts)
+    if others:
+        lead = f"Each point is the mean over {about['replications']} replications with seeds that all points share."
+        yield Section("axes", "Over the axes", "How do results hang on what is varied?", lead, others)
+    changed = _differences(found)
+    if changed is not None:
+        yield changed
+    yield ledger_section()
+    yield _sweep_again(found)
 
 
 def _sweep_cards(found: Sweep) -> Iterator[Card]:
@@ -146,8 +158,8 @@ def _sweep_cards(found: Sweep) -> Iterator[Card]:
             continue
         low, high = min(values), max(values)
         ratio = metric.endswith((" ratio", "precision"))
-        shown = f"{per_cent(low)} – {per_cent(high)}" if ratio else f"{amount(low)} – {amount(high)}"
-        yield Card(metric, shown, f"over {len(values)} points", "simulated")
+        shown = f"{per_cent(low)} – {per_cent(high)}" if ratio else between(low, high, 0)
+        yield Card(charts.said(metric), shown, f"over {len(values)} points", "simulated")
 
 
 def _differences(found: Sweep) -> Section | None:
@@ -164,7 +176,7 @@ def _differences(found: Sweep) -> Section | None:
             low, high = row["low"], row["high"]
             ends = "" if low is None else between(low, high, max(abs(low), abs(high)))
             sign = "+" if row["difference"] > 0 else ""
-            rows.append((place, row["metric"], f"{sign}{amount(row['difference'])}", ends))
+            rows.append((place, charts.said(row["metric"]), f"{sign}{amount(row['difference'])}", ends))
         if rows:
             head = (", ".join(found.axes), "metric", "difference", "95 %")
             tables.append(Table(f"{variant} minus {found.about['variants'][0]}", head, tuple(rows)))
@@ -173,11 +185,14 @@ def _differences(found: Sweep) -> Section | None:
     return Section("differences", "Differences", "What do variants change at each point?", tables=tuple(tables))
 
 
+def _is_shipped(name: str) -> bool:
+    return (shipped("configs", "sweeps") / f"{name}.toml").exists()
+
+
 def _sweep_again(found: Sweep) -> Section:
     about = found.about
-    name = about["name"]
+    name = about["name"] if _is_shipped(about["name"]) else f"{about['name']}.toml"
     command = f"interceptsim sweep {name} --scale 1:{about['scale']} --replications {about['replications']}"
     look = f'import interceptsim as ics\n\nfound = ics.open_sweep("{found.file.as_posix()}")\nfound.estimates\n'
-    code = (("The study's file or shipped name goes here", command), ("Python, from the runs that are kept", look))
+    code = (("The study, by its file or shipped name", command), ("Python, from the runs that are kept", look))
     return Section("again", "Again", "How to make it again", _versions(), code=code)
-
