@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from interceptsim.errors import ConfigurationError
-from interceptsim.filtering.registry import policy_kinds
+from interceptsim.registry import policy_kinds
 from interceptsim.results import RunResult
 from interceptsim.scenario import Scenario
 from interceptsim.scenario_files import load
