@@ -71,7 +71,7 @@ def targets(run: RunResult) -> Figure | None:
     rows: list[dict[str, Any]] = [
         {
             "name": quantities.get(t.id, t.id),
-            "shown": f"{amount(t.simulated)} : {amount(t.reported)}",
+            "shown": f"{'+' if t.ratio > 1 else _MINUS}{per_cent(abs(t.ratio - 1))}",
             "value": t.ratio,
             "low": t.low / t.reported,
             "high": t.high / t.reported,

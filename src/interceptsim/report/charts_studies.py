@@ -245,6 +245,12 @@ def _written(value: float, metric: str) -> str:
     return per_cent(value) if metric.endswith((" ratio", "precision")) else amount(value)
 
 
+def _changed(value: float, metric: str) -> str:
+    """Write a difference of a metric with its sign, that of shares in percentage points."""
+    text = _written(value, metric).replace("%", "pp")
+    return f"+{text}" if value > 0 else text
+
+
 def _lines(of: pl.DataFrame, metric: str, axis: str, name: str, found: Sweep, *, alone: bool) -> Figure:
     """Return a metric over one axis, with intervals, a colour for each variant."""
     alt = altair()
@@ -301,7 +307,8 @@ def _heat_map(
     alt = altair()
     across, down = axes
     column = "difference" if variant else "value"
-    shown = [f"{'+' if variant and value > 0 else ''}{_written(value, metric)}" for value in of[column]]
+    written = _changed if variant else _written
+    shown = [written(value, metric) for value in of[column]]
     data = of.select(
         across=pl.col(across).cast(pl.String), down=pl.col(down).cast(pl.String), value=column, shown=pl.Series(shown)
     )
@@ -323,21 +330,21 @@ def _heat_map(
             text="shown:N", color=alt.condition(strong, alt.value("white"), alt.value("#16191d"))
         ),
     ).properties(height=max(44 * len(orders[1]), 88))
-    ends = [_written(end, metric) for end in (low, high)]
+    ends = [written(end, metric) for end in (low, high)]
     told = f"{said(metric)}: {ends[0]} to {ends[1]}"
     return Figure(
         _slug_of(metric, *([variant] if variant else [])),
         f"{variant} minus {found.about['variants'][0]}, {told}" if variant else told,
         chart,
         f"Means over {found.about['replications']} replications."
-        + (" Blue: less, orange-red: more than without the variant." if variant else ""),
+        + (" Blue: less, orange-red: more than without the variant; pp: percentage points." if variant else ""),
         (names[across], names[down], said(metric), "95 % interval"),
         tuple(
             (
                 str(row[across]),
                 str(row[down]),
-                _written(row[column], metric),
-                "" if row["low"] is None else f"{_written(row['low'], metric)} to {_written(row['high'], metric)}",
+                written(row[column], metric),
+                "" if row["low"] is None else f"{written(row['low'], metric)} to {written(row['high'], metric)}",
             )
             for row in of.iter_rows(named=True)
         ),

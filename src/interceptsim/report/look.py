@@ -69,6 +69,7 @@ CONFIG: dict[str, Any] = {
         "labelOverlap": "greedy",
         "labelSeparation": 8,
     },
+    "axisY": {"titleAngle": 0, "titleAlign": "left", "titleBaseline": "bottom", "titleX": 0, "titleY": -9},
     "legend": {
         "orient": "top",
         "direction": "horizontal",
@@ -79,9 +80,10 @@ CONFIG: dict[str, Any] = {
         "symbolType": "square",
         "symbolOpacity": 1,
         "columnPadding": 14,
-        "offset": 8,
+        "offset": 26,
     },
     "title": {"color": "currentColor", "fontSize": 15, "fontWeight": 600, "anchor": "start", "offset": 14},
+    "rule": {"color": "currentColor"},
     "text": {"fontSize": _TEXT, "color": "currentColor"},
 }
 

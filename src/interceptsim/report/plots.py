@@ -10,7 +10,7 @@ from interceptsim.errors import ConfigurationError, nearest_name
 from interceptsim.experiments.compare import Comparison
 from interceptsim.experiments.optimise import Optimum
 from interceptsim.experiments.sweep import Sweep
-from interceptsim.report import charts, charts_setting, charts_studies
+from interceptsim.report import charts, charts_response, charts_setting, charts_studies
 from interceptsim.report.look import Figure, altair
 from interceptsim.report.sections import Card, Page, page_of_run
 from interceptsim.report.sections_studies import page_of_comparison, page_of_sweep
@@ -66,6 +66,26 @@ class RunPlots(_Plots):
         if channel is None:
             return _drawn(charts.ordinary_by_class(self._of), "ordinary")
         return _drawn(charts.ordinary_by_rule(self._of, _channel(channel)), "ordinary")
+
+    def people(self) -> Any:
+        """Draw how many people fraud takes in, how many are warned, and how many pay."""
+        return _drawn(charts_response.people(self._of), "people")
+
+    def money(self) -> Any:
+        """Draw what is transferred, frozen, returned and lost."""
+        return _drawn(charts_response.money(self._of), "money")
+
+    def harm(self, by: str = "fraud_type") -> Any:
+        """Draw how harm is shared out by "fraud_type", "province" or "age_band"."""
+        if by == "province":
+            return _drawn(charts_response.provinces(self._of), "harm")
+        if by not in ("fraud_type", "age_band"):
+            raise ConfigurationError("by", "wanted 'fraud_type', 'province' or 'age_band'", given=by)
+        return _drawn(charts_response.harm_by(self._of, by), "harm")
+
+    def waits(self) -> Any:
+        """Draw how long jobs wait at each desk."""
+        return _drawn(charts_response.waits(self._of), "waits")
 
     def sources(self, channel: str = "voice") -> Any:
         """Draw where attempts come from."""

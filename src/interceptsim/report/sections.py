@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from interceptsim import ledger
-from interceptsim.report import charts, charts_setting, reproduce
+from interceptsim.report import charts, charts_response, charts_setting, reproduce
 from interceptsim.report.look import Figure, amount, between, listed, per_cent
 from interceptsim.results import RunResult, provenance
 
@@ -66,22 +66,8 @@ class Page:
 
 def page_of_run(run: RunResult, *, drawn: bool = True) -> Page:
     """Return what the page of a run says, or its head alone, for which nothing has to be drawn."""
-    made = (
-        ()
-        if not drawn
-        else (
-            _targets(run),
-            _flow(run),
-            _year(run),
-            _rules(run),
-            _ordinary(run),
-            _sources(run),
-            _network(run),
-            _ratio(run),
-            ledger_section(),
-            _again(run),
-        )
-    )
+    kinds = (_targets, _flow, _year, _rules, _ordinary, _response, _harm, _sources, _network, _ratio)
+    made = [*(kind(run) for kind in kinds), ledger_section(), _again(run)] if drawn else []
     period = run.scenario.period
     _, from_file = reproduce.loading(run.scenario)
     return Page(
@@ -184,6 +170,28 @@ def _ordinary(run: RunResult) -> Section | None:
         "cuts off many. These are absolute numbers.",
         figures,
     )
+
+
+def _response(run: RunResult) -> Section | None:
+    figures = [figure for figure in (charts_response.people(run), charts_response.waits(run)) if figure is not None]
+    if not figures:
+        return None
+    lead = "Whom fraud reaches in spite of the rules is warned, called or visited, as far as there is anybody to do it."
+    return Section("response", "Response", "Who is warned, and who waits?", lead, tuple(figures))
+
+
+def _harm(run: RunResult) -> Section | None:
+    made = (
+        charts_response.money(run),
+        charts_response.harm_by(run, "fraud_type"),
+        charts_response.provinces(run),
+        charts_response.harm_by(run, "age_band"),
+    )
+    figures = tuple(figure for figure in made if figure is not None)
+    if not figures:
+        return None
+    lead = "Most of what this rests on is assumed: how many are taken in, how much they lose, how long it takes."
+    return Section("harm", "Harm", "What is lost, and by whom?", lead, figures)
 
 
 def _sources(run: RunResult) -> Section | None:
