@@ -1,4 +1,4 @@
-"""A run with ordinary callers and a network, a comparison and two sweeps, small, made once for all that look at them."""
+"""A run with ordinary callers and a network, a comparison, a sweep and a search, small, made once for all tests."""
 
 import datetime as dt
 import itertools
@@ -11,9 +11,17 @@ import interceptsim as ics
 TYPES = ["brushing-rebate", "fake-investment", "<b>dating & more</b>"]
 PROVINCES = ["Guangdong", "Inner Mongolia", "Shaanxi", "Tibet"]
 MEASURES = {
-    **{"engaged": 900, "warned": 500, "called": 90, "visited": 9, "dissuaded": 200, "paid": 40},
-    **{"transferred_fen": 160_000_000, "held_fen": 30_000_000, "frozen_fen": 20_000_000, "returned_fen": 5_000_000},
-    **{"lost_fen": 155_000_000},
+    "engaged": 900,
+    "warned": 500,
+    "called": 90,
+    "visited": 9,
+    "dissuaded": 200,
+    "paid": 40,
+    "transferred_fen": 160_000_000,
+    "held_fen": 30_000_000,
+    "frozen_fen": 20_000_000,
+    "returned_fen": 5_000_000,
+    "lost_fen": 155_000_000,
 }
 
 

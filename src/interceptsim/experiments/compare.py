@@ -179,8 +179,9 @@ def open_comparison(folder: str | Path) -> Comparison:
             effects=pl.read_parquet(path / "effects.parquet"),
             **{name: manifest[name] for name in ("seed", "options", "until", "attempts", "wall_s")},
         )
-    except FileNotFoundError as error:
-        raise ResultsError(f"{path}: not a comparison: there is no {Path(error.filename).name}") from None
+    except FileNotFoundError:
+        missing = next(n for n in ("manifest.json", "values.parquet", "effects.parquet") if not (path / n).exists())
+        raise ResultsError(f"{path}: not a comparison: there is no {missing}") from None
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError, ConfigurationError) as error:
         raise ResultsError(f"{path}: damaged comparison: {error}") from None
 

@@ -1,8 +1,8 @@
 """Charts of the response and of harm: whom fraud engages, who warns them, where they wait, what is lost.
 
 They are drawn from the frames `harm` and `desks` of a run, and are None where it has none. Money is counted in fen
-and shown in yuan. What a frame counts stands, by its weight, for the full-size world; where the summary has an estimate of a
-total, parts are shares of that.
+and shown in yuan. What a frame counts stands, by its weight, for the full-size world; where the summary has an estimate
+of a total, parts are shares of that.
 """
 
 from __future__ import annotations
@@ -51,14 +51,37 @@ _COLOURS |= {"returned_fen": GREEN}
 _FEN = 100.0
 _MOST = 12
 _TILES = {
-    "heilongjiang": ("HL", 7, 0), "innermongolia": ("NM", 5, 1), "jilin": ("JL", 7, 1), "xinjiang": ("XJ", 0, 2),
-    "gansu": ("GS", 2, 2), "ningxia": ("NX", 3, 2), "shanxi": ("SX", 4, 2), "hebei": ("HE", 5, 2),
-    "beijing": ("BJ", 6, 1), "liaoning": ("LN", 7, 2), "tianjin": ("TJ", 6, 2), "qinghai": ("QH", 1, 3),
-    "shaanxi": ("SN", 3, 3), "henan": ("HA", 4, 3), "shandong": ("SD", 5, 3), "tibet": ("XZ", 0, 4),
-    "sichuan": ("SC", 2, 4), "chongqing": ("CQ", 3, 4), "hubei": ("HB", 4, 4), "anhui": ("AH", 5, 4),
-    "jiangsu": ("JS", 6, 3), "shanghai": ("SH", 7, 4), "yunnan": ("YN", 1, 5), "guizhou": ("GZ", 2, 5),
-    "hunan": ("HN", 3, 5), "jiangxi": ("JX", 4, 5), "zhejiang": ("ZJ", 6, 4), "fujian": ("FJ", 5, 5),
-    "guangxi": ("GX", 2, 6), "guangdong": ("GD", 3, 6), "hainan": ("HI", 2, 7),
+    "heilongjiang": ("HL", 7, 0),
+    "innermongolia": ("NM", 5, 1),
+    "jilin": ("JL", 7, 1),
+    "xinjiang": ("XJ", 0, 2),
+    "gansu": ("GS", 2, 2),
+    "ningxia": ("NX", 3, 2),
+    "shanxi": ("SX", 4, 2),
+    "hebei": ("HE", 5, 2),
+    "beijing": ("BJ", 6, 1),
+    "liaoning": ("LN", 7, 2),
+    "tianjin": ("TJ", 6, 2),
+    "qinghai": ("QH", 1, 3),
+    "shaanxi": ("SN", 3, 3),
+    "henan": ("HA", 4, 3),
+    "shandong": ("SD", 5, 3),
+    "tibet": ("XZ", 0, 4),
+    "sichuan": ("SC", 2, 4),
+    "chongqing": ("CQ", 3, 4),
+    "hubei": ("HB", 4, 4),
+    "anhui": ("AH", 5, 4),
+    "jiangsu": ("JS", 6, 3),
+    "shanghai": ("SH", 7, 4),
+    "yunnan": ("YN", 1, 5),
+    "guizhou": ("GZ", 2, 5),
+    "hunan": ("HN", 3, 5),
+    "jiangxi": ("JX", 4, 5),
+    "zhejiang": ("ZJ", 6, 4),
+    "fujian": ("FJ", 5, 5),
+    "guangxi": ("GX", 2, 6),
+    "guangdong": ("GD", 3, 6),
+    "hainan": ("HI", 2, 7),
 }
 """Where a province lies on the tile grid: its letters, column and row."""
 
