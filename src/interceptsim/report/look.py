@@ -109,9 +109,8 @@ class Figure:
 
     def titled(self, width: int = 640) -> Any:
         """Return the chart with its title, `width` pixels wide: for pictures and notebooks."""
-        title = altair().Title(
-            textwrap.wrap(self.finding, max(width // 11, 20)), anchor="start", fontSize=15, offset=14
-        )
+        lines = textwrap.wrap(self.finding, max(width // 11, 20), break_on_hyphens=False)
+        title = altair().Title(lines, anchor="start", fontSize=15, offset=14)
         return self.chart.properties(title=title, width=width)
 
     def spec(self, width: int | str = "container", *, titled: bool = False) -> dict[str, Any]:
