@@ -11,13 +11,21 @@ app = marimo.App(width="medium", app_title="interceptsim: levers")
 
 @app.cell
 def _():
+    import altair as alt
     import marimo as mo
 
     import interceptsim as ics
+    from interceptsim.report.charts_studies import differences
     from interceptsim.scenario_files import toml_of
     from interceptsim.tables import value_at
 
-    return ics, mo, toml_of, value_at
+    def drawn(figure):
+        """Return a figure's chart, as wide as the page is."""
+        chart = alt.Chart.from_dict(figure.spec())
+        chart.usermeta = {"embedOptions": {"renderer": "svg", "actions": False}}
+        return chart
+
+    return differences, drawn, ics, mo, toml_of, value_at
 
 
 @app.cell
@@ -104,17 +112,20 @@ def _(changes, go, ics, mo, scenario):
 
 
 @app.cell
-def _(compared, mo):
-    mo.hstack(
-        [compared.plot.differences("levers", channel) for channel in ("voice", "sms")], wrap=True, justify="start"
-    )
-    return
+def _(compared, differences, drawn, mo):
+    told = [differences(compared, "levers", channel) for channel in ("voice", "sms")]
+    mo.vstack([part for figure in told if figure for part in (mo.md(f"### {figure.finding}"), drawn(figure))], gap=1.5)
+    return (told,)
 
 
 @app.cell
-def _(compared):
-    differing = compared.effects.filter(compared.effects["difference"] != 0)
-    differing.select("metric", "difference", "low", "high")
+def _(mo, told):
+    def table(figure):
+        """Return the numbers behind a figure as a table of Markdown."""
+        lines = [figure.head, ("---",) * len(figure.head), *figure.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    mo.accordion({"The numbers": mo.md("\n\n".join(table(figure) for figure in told if figure))})
     return
 
 
