@@ -225,7 +225,7 @@ def account(
                 held = _count_reached(words, held, at, i, line, group, generation[r], ordinal[r], outcome)
             numbers[line.fold, line.group] += fresh[r]
             if fresh[r] and line.reported != generation[r] and group.found_bound > 0:
-                if draw(key[0], key[1], group.police_stream, line.index, generation[r])[1] < group.found_bound:
+                if draw(key0, key1, group.police_stream, line.index, generation[r])[1] < group.found_bound:
                     line.reported = generation[r]
                     line.watched = 1
                     held = _tell(words, held, FOUND, at, i, line, group, generation[r], ordinal[r])
