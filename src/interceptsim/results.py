@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from interceptsim.attempts import ALLOW, DELIVER, ENTRIES, OUTCOMES, VERDICTS, Rows
 from interceptsim.errors import ConfigurationError, ResultsError
 from interceptsim.scenario import Scenario
+from interceptsim.shown import Shown
 from interceptsim.tables import validated
 
 __all__ = [
@@ -279,7 +280,7 @@ _OPTIONAL_FRAMES = ("harm", "harm_daily", "desks", "truth", "changes")
 
 
 @dataclass(frozen=True)
-class RunResult:
+class RunResult(Shown):
     """Everything a run found.
 
     summary    frame (metric, value, low, high, unit, status): estimates for the full-size world
