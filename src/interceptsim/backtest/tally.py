@@ -1,0 +1,173 @@
+"""What is counted while records are decided: everything that is told later is a sum over this.
+
+Attempts are counted by day, channel, label, fold of A-numbers, verdict, reason, and the set of rules that matched;
+numbers that rules cut off by rule; scores of labelled attempts by hundredths. All are integers, and independent of how
+the records came in chunks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from interceptsim.attempts import INTERCEPT, LOCAL_OFFSET_US, SCORE_ONE, AttemptBatch, Decisions
+from interceptsim.filtering.batch_kernels import part_of
+from interceptsim.units import DAY_US
+
+__all__ = ["FOLDS", "SCORE_BINS", "Tally"]
+
+FOLDS = 50
+"""Labelled attempts are counted in so many groups, by a hash of the A-number, for the jackknife."""
+
+SCORE_BINS = 102
+"""Scores are counted below 0, in hundredths from 0 to 1, and from 1 on."""
+
+KEYS = ("day", "channel", "label", "fold", "verdict", "reason", "other_verdict", "other_reason", "matched")
+_BITS = {"channel": 1, "label": 2, "fold": 6, "verdict": 2, "reason": 7, "other_verdict": 2, "other_reason": 7}
+_MANY_FRAMES = 64
+
+
+class Tally:
+    """Counts decided batches.
+
+    `counts` is a frame of KEYS and `count`: the day in local time since 1970, codes as in `attempts`, `label` 0 or 1, or
+    2 where there is none. `numbers` is a frame (reason, a_number, a_kind, attempts, first_us, last_us, ordinary) of
+    intercepted attempts, `ordinary` being those labelled false. `scores` (int64, 2 scores x 2 labels x folds x bins)
+    holds labelled attempts by `text_score` (messages) and by the score of the chain.
+    """
+
+    def __init__(self) -> None:
+        self._counts: list[pl.DataFrame] = []
+        self._numbers: list[pl.DataFrame] = []
+        self.scores = np.zeros((2, 2, FOLDS, SCORE_BINS), np.int64)
+        self.first_us: int | None = None
+        self.last_us: int | None = None
+
+    def add(
+        self,
+        batch: AttemptBatch,
+        found: Decisions,
+        other: Decisions | None = None,
+        label: NDArray[np.int8] | None = None,
+    ) -> None:
+        """Count a batch in order of time with its decisions, another chain's, and labels (int8; -1 is none)."""
+        if len(batch) == 0:
+            return
+        first, last = int(batch.time_us[0]), int(batch.time_us[-1])
+        self.first_us, self.last_us = self.first_us if self.first_us is not None else first, last
+        fields: dict[str, Any] = {"channel": batch.channel}
+        if label is not None:
+            fields["label"] = np.where(label < 0, 2, label)
+            fields["fold"] = part_of(batch.a_number, FOLDS)
+            self._add_scores(batch, found, label, fields["fold"])
+        plain = _packed(fields, len(batch))
+        notable = found.matched != 0
+        if other is not None:
+            notable = notable | (other.verdict != 0)
+        (rows,) = np.nonzero(notable)
+        told = plain[rows]
+        told |= _packed({"verdict": found.verdict[rows], "reason": found.reason[rows]}, len(rows))
+        if other is not None:
+            told |= _packed({"other_verdict": other.verdict[rows], "other_reason": other.reason[rows]}, len(rows))
+        first_day, last_day = (int((t + LOCAL_OFFSET_US) // DAY_US) for t in (first, last))
+        edges = np.searchsorted(batch.time_us, _midnights(first_day, last_day))
+        for day, start, stop in zip(range(first_day, last_day + 1), [0, *edges], [*edges, len(batch)], strict=True):
+            if start == stop:
+                continue
+            low, high = np.searchsorted(rows, (start, stop))
+            here = np.bincount(plain[start:stop], minlength=1) - np.bincount(
+                plain[rows[low:high]], minlength=int(plain[start:stop].max()) + 1
+            )
+            (kinds,) = np.nonzero(here)
+            self._counts.append(_frame(day, kinds, np.zeros(len(kinds), np.uint64), here[kinds]))
+            if high > low:
+                grouped = (
+                    pl.DataFrame({"told": told[low:high], "matched": found.matched[rows[low:high]]})
+                    .group_by("told", "matched")
+                    .len()
+                )
+                self._counts.append(_frame(day, *(grouped[name].to_numpy() for name in ("told", "matched", "len"))))
+        self._add_numbers(batch, found, label)
+        self._compact()
+
+    def _add_numbers(self, batch: AttemptBatch, found: Decisions, label: NDArray[np.int8] | None) -> None:
+        (cut,) = np.nonzero(found.verdict == INTERCEPT)
+        if len(cut) == 0:
+            return
+        frame = pl.DataFrame(
+            {
+                "reason": found.reason[cut],
+                "a_number": batch.a_number[cut],
+                "a_kind": batch.a_kind[cut],
+                "attempts": np.ones(len(cut), np.int64),
+                "first_us": batch.time_us[cut],
+                "last_us": batch.time_us[cut],
+                "ordinary": np.zeros(len(cut), np.int64) if label is None else (label[cut] == 0).astype(np.int64),
+            }
+        )
+        self._numbers.append(_summed_numbers(frame))
+
+    def _add_scores(
+        self, batch: AttemptBatch, found: Decisions, label: NDArray[np.int8], fold: NDArray[np.int64]
+    ) -> None:
+        for k, (scores, there) in enumerate(((batch.text_score, batch.channel == 1), (found.score, label >= 0))):
+            if scores is None:
+                continue
+            which = np.flatnonzero(there & (label >= 0))
+            bins = np.clip(scores[which] // (SCORE_ONE // 100), -1, SCORE_BINS - 2) + 1
+            at = (label[which] * np.int64(FOLDS) + fold[which]) * SCORE_BINS + bins
+            self.scores[k] += np.bincount(at, minlength=2 * FOLDS * SCORE_BINS).reshape(2, FOLDS, SCORE_BINS)
+
+    def _compact(self) -> None:
+        if len(self._counts) > _MANY_FRAMES:
+            self._counts = [self.counts]
+        if len(self._numbers) > _MANY_FRAMES:
+            self._numbers = [self.numbers]
+
+    @property
+    def counts(self) -> pl.DataFrame:
+        """All counts so far, by KEYS."""
+        empty = np.zeros(0, np.int64)
+        frames = [_frame(0, empty, empty.astype(np.uint64), empty), *self._counts]
+        return pl.concat(frames).group_by(KEYS).agg(pl.col("count").sum()).sort(KEYS)
+
+    @property
+    def numbers(self) -> pl.DataFrame:
+        """All numbers cut off so far, by rule and number."""
+        schema = {"reason": pl.UInt16, "a_number": pl.UInt64, "a_kind": pl.UInt8, "attempts": pl.Int64}
+        empty = pl.DataFrame(schema={**schema, "first_us": pl.Int64, "last_us": pl.Int64, "ordinary": pl.Int64})
+        return _summed_numbers(pl.concat([empty, *self._numbers])).sort("reason", "a_number", "a_kind")
+
+
+def _midnights(first_day: int, last_day: int) -> NDArray[np.int64]:
+    return np.arange(first_day + 1, last_day + 1, dtype=np.int64) * DAY_US - LOCAL_OFFSET_US
+
+
+def _packed(fields: dict[str, Any], n: int) -> NDArray[np.int64]:
+    """Return fields side by side in one integer a row."""
+    word = np.zeros(n, np.int64)
+    shift = 0
+    for name, bits in _BITS.items():
+        if name in fields:
+            word |= fields[name].astype(np.int64) << shift
+        shift += bits
+    return word
+
+
+def _frame(day: int, word: NDArray[np.int64], matched: NDArray[np.uint64], count: NDArray[Any]) -> pl.DataFrame:
+    columns: dict[str, Any] = {"day": np.full(len(word), day, np.int64)}
+    shift = 0
+    for name, bits in _BITS.items():
+        columns[name] = (word >> shift & (1 << bits) - 1).astype(np.int64)
+        shift += bits
+    return pl.DataFrame({**columns, "matched": matched, "count": count.astype(np.int64)})
+
+
+def _summed_numbers(frame: pl.DataFrame) -> pl.DataFrame:
+    sums = pl.col("attempts", "ordinary").sum()
+    first, last = pl.col("first_us").min(), pl.col("last_us").max()
+    found = frame.group_by("reason", "a_number", "a_kind").agg(sums, first, last)
+    return found.select("reason", "a_number", "a_kind", "attempts", "first_us", "last_us", "ordinary")
