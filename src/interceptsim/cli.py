@@ -424,6 +424,38 @@ def calibrate(
 
 
 @main.command()
+@click.argument("records")
+@click.option("--policies", metavar="FILE", help="Policies in a TOML file, or a scenario's; a run's own by default.")
+@click.option("--mapping", metavar="TOML", help="Which columns hold what, and how times and numbers are written.")
+@click.option("--out", metavar="FILE", help="Keep every decision: .parquet, .arrow, .csv or .jsonl.")
+@click.option("--rejects", metavar="FILE", help="Keep what was not decided, with line and reason.")
+@click.option("--challenger", metavar="FILE", help="Decide by another chain too, and tell whose fate changes.")
+@click.option("--changed", metavar="FILE", help="Keep the decisions in which the challenger differs.")
+@click.option("--cut-off", "cut_off_numbers", metavar="FILE", help="Keep the numbers that each rule would cut off.")
+@click.option("--listings", metavar="FILE", help="Numbers on fed lists: policy, a_number, from_us.")
+@click.option("--pseudonymise", metavar="KEYFILE", help="Let numbers leave only as hashes with this key.")
+@click.option("--lateness", "lateness_us", callback=_duration, help="How far records may be out of order.")
+@click.option("--threads", type=click.IntRange(1, 64), help="Threads; by default one a core.")
+@click.option("--follow", is_flag=True, help="Decide records as they come: a file that grows, or - for standard input.")
+@_JSON
+def replay(records: str, follow: bool, as_json: bool, **options: Any) -> None:
+    """Decide RECORDS, a file, glob or folder of calls and messages or a simulated run, and print what rules did."""
+    from interceptsim.cli_replay import show_followed, show_replay
+
+    if not follow:
+        if records == "-":
+            raise click.UsageError("standard input is read with --follow alone")
+        show_replay(records, as_json=as_json, **options)
+        return
+    for name in ("out", "rejects", "challenger", "changed", "cut_off_numbers", "threads"):
+        if options.pop(name) is not None:
+            raise click.UsageError(f"--{name.partition('_n')[0].replace('_', '-')} does not go with --follow")
+    if as_json:
+        raise click.UsageError("--follow writes JSON lines as it is; --json does not go with it")
+    show_followed(records, **options)
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON Schema of each and nothing else.")
 def policies(as_json: bool) -> None:
     """List every blocking policy with what it does and its parameters."""

@@ -122,7 +122,7 @@ def by_label(counts: pl.DataFrame, rules: Sequence[str]) -> pl.DataFrame:
         ("labelled", pl.col("verdict") > 0),
         *((rule, _matched(rules, k)) for k, rule in enumerate(rules)),
     ]
-    if known["other_verdict"].any():
+    if (known["other_verdict"] > 0).any():
         ways.insert(2, ("challenger", pl.col("other_verdict") == INTERCEPT))
     return pl.DataFrame([{"found_by": name, **_quality(*_confusion(known, test))} for name, test in ways])
 
@@ -181,7 +181,7 @@ def by_threshold(tally: Tally) -> tuple[pl.DataFrame, dict[str, Estimate]]:
         if not (whole[:, 1:].sum(axis=1) > 0).all() or (whole.sum(axis=0) > 0).sum() < 2:
             continue  # one label only, or one score for all: nothing to choose
         curve = _curve(whole)
-        frames.append(curve.insert_column(0, pl.lit(name).alias("score")) if False else curve.with_columns(score=pl.lit(name)))
+        frames.append(curve.with_columns(score=pl.lit(name)))
         for kind, area in (("roc", _roc_area), ("precision-recall", _average_precision)):
             value = area(whole)
             left = np.array([area(whole - held[:, fold]) for fold in range(FOLDS)])

@@ -54,11 +54,12 @@ class Normaliser:
     """Reads chunks of records of one layout.
 
     `names` are the columns that the records have. `wanted` are those of them that are read; `absent` tells the columns
-    of attempts that are filled in, and with what. Raise ConfigurationError where a needed column is missing.
+    of attempts that are filled in, and with what; `carried` are columns that go along as they are. Raise ConfigurationError where a needed column is missing.
     """
 
-    def __init__(self, mapping: Mapping, names: Iterable[str], where: str) -> None:
+    def __init__(self, mapping: Mapping, names: Iterable[str], where: str, carried: tuple[str, ...] = ()) -> None:
         self.mapping = mapping
+        self._carried = carried
         self._where = where
         there = set(names)
         given = mapping.columns.model_fields_set
@@ -80,7 +81,7 @@ class Normaliser:
                 raise self._missing(field, getattr(mapping.columns, field), there)
         if mapping.text.lists and "text" not in self._from:
             raise self._missing("text", mapping.columns.text, there)
-        self.wanted = tuple(dict.fromkeys([*self._times, *self._from.values()]))
+        self.wanted = tuple(dict.fromkeys([*self._times, *self._from.values(), *carried]))
         self.absent = {
             field: self._named_default(field)
             for field in ("channel", "entry", "b_carrier", "roaming")
@@ -110,6 +111,7 @@ class Normaliser:
         self._read_texts(raw, columns, faults)
         if "id" in self._from:
             columns["id"] = _plain(raw[self._from["id"]], self._where).hash()
+        columns |= {name: raw[name] for name in self._carried}
         columns["row"] = np.arange(len(raw), dtype=np.int64)
         whole = pl.DataFrame(columns)
         bad = np.flatnonzero(faults.code)

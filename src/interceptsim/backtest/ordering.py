@@ -34,6 +34,7 @@ class Window:
     """
 
     def __init__(self, lateness_us: int, *, keep_duplicates: bool = False) -> None:
+        self.lateness_us = lateness_us
         self._lateness = np.int64(lateness_us)
         self._keep = keep_duplicates
         self._latest = np.int64(-(2**62))

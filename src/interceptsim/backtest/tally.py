@@ -58,7 +58,7 @@ class Tally:
             return
         first, last = int(batch.time_us[0]), int(batch.time_us[-1])
         self.first_us, self.last_us = self.first_us if self.first_us is not None else first, last
-        fields: dict[str, Any] = {"channel": batch.channel}
+        fields: dict[str, Any] = {"channel": batch.channel, "label": np.full(len(batch), 2, np.int8)}
         if label is not None:
             fields["label"] = np.where(label < 0, 2, label)
             fields["fold"] = part_of(batch.a_number, FOLDS)

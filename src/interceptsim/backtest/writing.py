@@ -39,9 +39,13 @@ class _Stopped(Exception):  # noqa: N818  no failure: the replay itself failed
 
 
 class Table:
-    """One file that grows by frames of one schema."""
+    """One file that grows by frames of one schema; `name` is the one that it is to have.
 
-    def __init__(self, aside: Path, kind: str, schema: dict[str, Any]) -> None:
+    Whatever cannot be written is told as a ResultsError.
+    """
+
+    def __init__(self, name: str, aside: Path, kind: str, schema: dict[str, Any]) -> None:
+        self.name = name
         self.schema = schema
         self._kind = kind
         self._file: BinaryIO | None = None
@@ -57,26 +61,37 @@ class Table:
             self._thread.start()
 
     def write(self, frame: pl.DataFrame) -> None:
-        """Add a frame of the table's schema; raise OSError where it cannot be written."""
+        """Add a frame of the table's schema."""
         if len(frame) == 0:
             return
-        if self._file is not None:
-            if self._kind == "csv":
+        with self._told():
+            if self._file is None:
+                self._put(frame)
+            elif self._kind == "csv":
                 frame.write_csv(self._file, include_header=False)
             else:
                 frame.write_ndjson(self._file)
-            return
-        self._put(frame)
 
     def close(self) -> None:
-        """Finish the file; raise OSError where that fails."""
-        if self._file is not None:
-            self._file.close()
-        else:
+        """Finish the file."""
+        with self._told():
+            if self._file is not None:
+                self._file.close()
+                return
             self._put(None)
             self._join()
-            if self._failed is not None:
-                raise OSError(0, str(self._failed))
+            self._check()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise ResultsError(f"{self.name}: cannot be written: {str(error).splitlines()[0]}") from None
+
+    def _check(self) -> None:
+        if self._failed is not None:
+            raise ResultsError(f"{self.name}: cannot be written: {str(self._failed).splitlines()[0]}")
 
     def abandon(self) -> None:
         """Stop writing, whatever state it is in."""
@@ -94,8 +109,7 @@ class Table:
 
     def _put(self, item: pl.DataFrame | None) -> None:
         while True:
-            if self._failed is not None:
-                raise OSError(0, str(self._failed))
+            self._check()
             try:
                 self._frames.put(item, timeout=0.2)
             except queue.Full:
@@ -143,7 +157,7 @@ class Outputs:
         target = Path(path)
         aside = target.with_name(f".{target.name}.{os.getpid()}.partial")
         try:
-            table = Table(aside, _FORMATS[target.suffix.lower()], schema)
+            table = Table(str(target), aside, _FORMATS[target.suffix.lower()], schema)
         except OSError as error:
             raise ResultsError(f"{target}: cannot be written: {error.strerror}") from None
         self._tables.append((target, aside, table))
@@ -151,11 +165,8 @@ class Outputs:
 
     def finish(self) -> None:
         """Close all tables and give them their names; raise ResultsError where one cannot be written."""
-        for target, _, table in self._tables:
-            try:
-                table.close()
-            except OSError as error:
-                raise ResultsError(f"{target}: cannot be written: {error.strerror}") from None
+        for _, _, table in self._tables:
+            table.close()
         for target, aside, _ in self._tables:
             try:
                 aside.rename(target)

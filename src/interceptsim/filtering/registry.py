@@ -30,12 +30,13 @@ from interceptsim.filtering.policies import (
     ScoreText,
     kind_of,
 )
+from interceptsim.tables import validated
 
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
-__all__ = ["AnyPolicy", "as_policies", "policy_kinds"]
+__all__ = ["AnyPolicy", "as_policies", "policies_of", "policy_kinds"]
 
 _BUILT_IN: tuple[type[BaseModel], ...] = (
     AllowListedNumbers,
@@ -131,3 +132,14 @@ def as_policies(policies: Iterable[Any]) -> list[FilterPolicy]:
                 given=repr(policy)[:60],
             )
     return found
+
+
+class _Chain(BaseModel):
+    """A list of policies as a file holds it."""
+
+    policies: tuple[AnyPolicy, ...]
+
+
+def policies_of(entries: list[Any], source: str) -> tuple[FilterPolicy, ...]:
+    """Return the policies that plain tables declare; raise ConfigurationError, told of `source`, where one is none."""
+    return validated(_Chain, {"policies": entries}, source).policies

@@ -18,7 +18,7 @@ from interceptsim.filtering.kernels import ARGUMENTS, EMPTY_WINDOW, NO_LIMIT, OP
 from interceptsim.filtering.plan import FilterCore, NumberIndex
 from interceptsim.units import DAY_US
 
-__all__ = ["LISTING_COLUMNS", "FilterStream"]
+__all__ = ["LISTING_COLUMNS", "FilterStream", "fed_words"]
 
 LISTING_COLUMNS = {"policy": pl.String, "a_number": pl.UInt64, "from_us": pl.Int64}
 """What a frame of listings holds: the rule's id, the number's digits, and UTC microseconds from which it is listed."""
@@ -39,7 +39,7 @@ class FilterStream:
         self.core = core
         self._threads = cores() if threads is None else threads
         self._indices = [NumberIndex(core.words) for _ in range(self._threads)]
-        self._words = _fed_words(core)
+        self._words = fed_words(core)
         self._listings = _in_order(listings, self._words)
         self._listed = 0
         self._forgets = core.forgets and not len(self._listings[0])
@@ -121,7 +121,7 @@ def _piece(batch: AttemptBatch, first: int, last: int) -> AttemptBatch:
     return AttemptBatch(**{name: None if v is None else v[first:last] for name, v in vars(batch).items()})
 
 
-def _fed_words(core: FilterCore) -> dict[str, int]:
+def fed_words(core: FilterCore) -> dict[str, int]:
     """Return the state words of the chain's fed lists, by rule."""
     fed = (core.ops[:, OP_CODE] == REJECT_LISTED) & (core.ops[:, ARGUMENTS + 12] != 0)
     return {rule: core.first_word[rule] for rule, is_fed in zip(core.rules, fed, strict=True) if is_fed}
