@@ -106,7 +106,7 @@ class _Desk:
     ) -> None:
         self._core, self._mapping, self._to = core, mapping, to
         self._stream = FilterStream(core, 1, listings)
-        self._window = Window(lateness_us, keep_duplicates=True)  # a duplicate might come much later
+        self._window = Window(lateness_us, keep_duplicates=True, promptly=True)  # a duplicate might come much later
         self._pseudonyms = None if keyfile is None else Pseudonyms(keyfile)
         self._names: list[str] | None = None
         self.counts = Counts()
@@ -151,6 +151,8 @@ class _Desk:
             self._line({"line": int(where[row]) + at, "rejected": "malformed", "reason": reason})
         rows = pl.Series(where[read["row"].to_numpy()] + at)
         self._tell(self._window.add(read.with_columns(line=rows).drop("row")))
+        if self._window.lateness_us == 0:
+            self._tell(self._window.flush())
         self._to.flush()
 
     def _read_json(self, lines: list[bytes], name: str) -> tuple[Normaliser, pl.DataFrame, Any, list[Broken]]:

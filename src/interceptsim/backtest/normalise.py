@@ -45,6 +45,7 @@ class _Faults:
         self.told: list[tuple[str, str]] = [("", "")]
 
     def mark(self, wrong: NDArray[np.bool_], column: str, reason: str) -> None:
+        """Note a fault of some rows; those that have one keep it. No rows at all stand for none."""
         if wrong.any():
             self.told.append((column, reason))
             self.code[wrong & (self.code == 0)] = len(self.told) - 1
@@ -145,12 +146,13 @@ class Normaliser:
                 written = written.cast(pl.Int64, strict=False)
             if not (written.dtype == pl.String or written.dtype.is_integer()):
                 raise self._of_type(name, written, "text or integers")
-            digits, kinds, wrong = numbers_of(written, self.mapping.numbers.form)
+            of_kind = field == "a_number" and ("a_kind" not in self._from or raw[self._from["a_kind"]].null_count() > 0)
+            digits, kinds, wrong = numbers_of(written, self.mapping.numbers.form, kinds=of_kind)
             if written.null_count():
                 faults.mark(written.is_null().to_numpy(), name, f"{field}: missing")
             faults.mark(wrong, name, f"{field}: not a telephone number")
             columns[field] = digits
-            if field == "a_number":
+            if of_kind:
                 columns["a_kind"] = kinds
 
     def _read_coded(self, field: str, raw: pl.DataFrame, columns: dict[str, Any], faults: _Faults) -> None:
@@ -161,9 +163,12 @@ class Normaliser:
         default = self.mapping.default_of(field)
         plain = field not in self.mapping.values and (written.dtype.is_integer() or written.dtype == pl.Boolean)
         if plain:
-            filled = written.fill_null(False if written.dtype == pl.Boolean else 0).to_numpy()  # noqa: FBT003
-            unknown = (filled < 0) | (filled >= many)
-            found = np.where(unknown, 0, filled).astype(np.uint8)
+            filled = (written.fill_null(strategy="zero") if written.null_count() else written).to_numpy()
+            unknown = np.zeros(0, np.bool_)
+            if filled.dtype != np.bool_ and len(filled) and (filled.min() < 0 or filled.max() >= many):
+                unknown = (filled < 0) | (filled >= many)
+                filled = np.where(unknown, 0, filled)
+            found = filled.astype(np.uint8, copy=False)
         else:
             spelt = written.cast(pl.String).str.strip_chars().str.to_lowercase()
             read = spelt.replace_strict(codes, default=None, return_dtype=pl.UInt8)
@@ -178,7 +183,7 @@ class Normaliser:
             columns["label"] = np.where(missing, np.int8(-1), found.astype(np.int8))
             return
         if field == "a_kind":
-            columns["a_kind"] = np.where(missing, columns["a_kind"], found)
+            columns["a_kind"] = np.where(missing, columns["a_kind"], found) if missing.any() else found
             return
         if missing.any():
             if default is None:
@@ -190,6 +195,9 @@ class Normaliser:
         for field, most in _WHOLE.items():
             if field in self._from:
                 written = _numeric(raw[self._from[field]], self._where)
+                if written.dtype == pl.UInt32 and not written.null_count():
+                    columns[field] = written
+                    continue
                 count = counted_us(written, 1.0)
                 count = np.where(written.is_null().to_numpy(), 0, count)
                 wrong = (count < 0) | (count > most) | _no_number(raw[self._from[field]], written)
@@ -206,6 +214,9 @@ class Normaliser:
         if "text_score" in self._from:
             name = self._from["text_score"]
             written = _numeric(raw[name], self._where)
+            if written.dtype == pl.Int32 and not written.null_count() and self.mapping.text.score_unit != "one":
+                columns["text_score"] = written
+                return
             unit = self.mapping.text.score_unit or ("millionth" if written.dtype.is_integer() else "one")
             scale = 1.0 if unit == "millionth" else float(SCORE_ONE)
             score = np.where(written.is_null().to_numpy(), 0, counted_us(written, scale))
@@ -217,7 +228,9 @@ class Normaliser:
         if "link" in self._from:
             name = self._from["link"]
             written = _plain(raw[name], self._where)
-            if written.dtype.is_integer():
+            if written.dtype == pl.UInt32 and not written.null_count():
+                columns["link"] = written
+            elif written.dtype.is_integer():
                 ids = counted_us(written.fill_null(0), 1.0)
                 wrong = (ids < 0) | (ids >= 2**32)
                 faults.mark(wrong, name, "link: wanted a host, or its id")

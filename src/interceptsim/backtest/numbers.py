@@ -1,6 +1,7 @@
 """Columns of numbers as records hold them, read as `numbering.parse_number` reads one.
 
-Takes a Polars column of text or integers, gives digits (uint64), kinds (uint8), and which rows hold no number.
+Takes a Polars column of text or integers, gives digits (uint64), kinds (uint8; none where they are not wanted), and
+which rows hold no number.
 """
 
 from __future__ import annotations
@@ -17,28 +18,24 @@ __all__ = ["numbers_of"]
 
 Read = tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.bool_]]
 
-_LEAST, _MOST = np.uint64(100), np.uint64(10**15 - 1)
+_LEAST_COUNT, _MOST_COUNT = 100, 10**15 - 1  # numbers of 3 to 15 digits
+_LEAST, _MOST = np.uint64(_LEAST_COUNT), np.uint64(_MOST_COUNT)
 _POWERS = np.array([10**k for k in range(20)], np.uint64)
 
 
-def numbers_of(column: pl.Series, form: Literal["dialled", "digits"] | None) -> Read:
-    """Return digits, kinds, and which rows hold no number; nulls are among those."""
-    if column.dtype == pl.String:
-        return _as_digits(column) if form == "digits" else _as_dialled(column)
-    if form == "dialled":
+def numbers_of(column: pl.Series, form: Literal["dialled", "digits"] | None, *, kinds: bool = True) -> Read:
+    """Return digits, kinds if they are wanted, and which rows hold no number; nulls are among those."""
+    if form == "dialled" or (form is None and column.dtype == pl.String):
         return _as_dialled(column.cast(pl.String))
-    return _of_integers(column)
+    digits, wrong = _as_digits(column) if column.dtype == pl.String else _of_integers(column)
+    return digits, kinds_of_digits(digits) if kinds else np.zeros(0, np.uint8), wrong
 
 
-def _of_integers(column: pl.Series) -> Read:
+def _of_integers(column: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     """Read integers as the digits of E.164 numbers and short codes."""
-    missing = column.is_null().to_numpy() if column.null_count() else np.zeros(len(column), np.bool_)
-    digits = column.fill_null(0).to_numpy()
-    if digits.dtype.kind != "u":
-        missing = missing | (digits < 0)
-    digits = digits.astype(np.uint64, copy=False)
-    wrong = missing | (digits < _LEAST) | (digits > _MOST)
-    return digits, kinds_of_digits(digits), wrong
+    digits = (column.fill_null(0) if column.null_count() else column).to_numpy()
+    wrong = (digits < _LEAST_COUNT) | (digits > min(_MOST_COUNT, np.iinfo(digits.dtype).max))
+    return digits.astype(np.uint64, copy=False), wrong
 
 
 def _cleaned(column: pl.Series) -> pl.Series:
@@ -63,11 +60,11 @@ def _parts(column: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np.int64], ND
     return value.fill_null(0).to_numpy(), count, value.is_null().to_numpy(), begins
 
 
-def _as_digits(column: pl.Series) -> Read:
+def _as_digits(column: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     """Read text as bare digits; a "+" is passed over."""
     digits, _, none, begins = _parts(column)
     wrong = none | begins["zero"].to_numpy() | (digits < _LEAST) | (digits > _MOST)
-    return digits, kinds_of_digits(digits), wrong
+    return digits, wrong
 
 
 def _as_dialled(column: pl.Series) -> Read:

@@ -16,6 +16,7 @@ __all__ = ["Window"]
 
 _WHERE = ("row", "line", "file")  # columns that tell where a record stood, and not what it says
 _LEAST = 65_536  # rows that are put in order together
+_LONG = 1_000_000  # rows beyond which a frame is given out in pieces
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,12 @@ class Released:
 class Window:
     """Holds attempts back until no earlier one can come that would not be late.
 
-    Frames have `time_us` (int64, UTC microseconds), all of one layout. `keep_duplicates` lets equal records pass.
+    Frames have `time_us` (int64, UTC microseconds), all of one layout. `keep_duplicates` lets equal records pass. What
+    can be decided is given out `promptly`, or frame by frame, which is faster.
     """
 
-    def __init__(self, lateness_us: int, *, keep_duplicates: bool = False) -> None:
+    def __init__(self, lateness_us: int, *, keep_duplicates: bool = False, promptly: bool = False) -> None:
+        self._promptly = promptly
         self.lateness_us = lateness_us
         self._lateness = np.int64(lateness_us)
         self._keep = keep_duplicates
@@ -82,16 +85,16 @@ class Window:
             self._held = deque([whole])
             self._ordered = True
         ready: list[pl.DataFrame] = []
-        while self._held:
-            frame = self._held[0]
+        while self._held and self._held[0]["time_us"][-1] < before:
+            ready.append(self._held.popleft())
+        if self._held and (self._promptly or len(self._held[0]) > _LONG):
+            frame = self._held.popleft()
             cut = int(np.searchsorted(frame["time_us"].to_numpy(), before))
-            if cut == len(frame):
-                ready.append(self._held.popleft())
-                continue
-            if cut:
-                ready.append(frame[:cut])
-                self._held[0] = frame[cut:]
-            break
+            ready += [frame[:cut]] if cut else []
+            self._held.appendleft(frame[cut:])
+        elif self._held and ready and self._held[0]["time_us"][0] == ready[-1]["time_us"][-1]:
+            ready[-1], ended = _without_last(ready[-1])
+            self._held[0] = pl.concat([ended, self._held[0]])
         self._rows = sum(map(len, self._held))
         self._wait_for = 2 * self._rows + _LEAST  # so that each record is sorted only a few times
         return self._distinct(ready)
@@ -103,12 +106,10 @@ class Window:
         kept, duplicate = [], []
         for k, frame in enumerate(ready):
             if k + 1 < len(ready):
-                nxt = ready[k + 1]
-                last = frame["time_us"][-1]
-                if nxt["time_us"][0] == last:  # the moment is not over: its records go on in the next frame
-                    cut = int(np.searchsorted(frame["time_us"].to_numpy(), last))
-                    ready[k + 1] = pl.concat([frame[cut:], nxt])
-                    frame = frame[:cut]
+                following = ready[k + 1]
+                if len(frame) and following["time_us"][0] == frame["time_us"][-1]:
+                    frame, ended = _without_last(frame)
+                    ready[k + 1] = pl.concat([ended, following])
             again = _repeated(frame)
             if again is not None:
                 duplicate.append(frame.filter(pl.Series(again)))
@@ -116,6 +117,13 @@ class Window:
             if len(frame):
                 kept.append(frame)
         return kept, duplicate
+
+
+def _without_last(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Cut a frame before its last moment, whose records go on in the next one."""
+    times = frame["time_us"].to_numpy()
+    cut = int(np.searchsorted(times, times[-1]))
+    return frame[:cut], frame[cut:]
 
 
 def _repeated(frame: pl.DataFrame) -> np.ndarray | None:

@@ -13,8 +13,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from interceptsim.attempts import INTERCEPT, LOCAL_OFFSET_US, SCORE_ONE, AttemptBatch, Decisions
+from interceptsim.attempts import INTERCEPT, LOCAL_OFFSET_US, SCORE_ONE, AttemptBatch, Decisions, empty_rows
+from interceptsim.backtest.kernels import ATTEMPTS, FIRST, LAST, ORDINARY, count_cut_off
 from interceptsim.filtering.batch_kernels import part_of
+from interceptsim.filtering.plan import NumberIndex
 from interceptsim.units import DAY_US
 
 __all__ = ["FOLDS", "SCORE_BINS", "Tally"]
@@ -28,6 +30,8 @@ SCORE_BINS = 102
 KEYS = ("day", "channel", "label", "fold", "verdict", "reason", "other_verdict", "other_reason", "matched")
 _BITS = {"channel": 1, "label": 2, "fold": 6, "verdict": 2, "reason": 7, "other_verdict": 2, "other_reason": 7}
 _MANY_FRAMES = 64
+_KIND_AT, _REASON_AT = np.uint64(50), np.uint64(53)  # a number has 15 digits at most, which are 50 bits
+_DIGITS = (np.uint64(1) << _KIND_AT) - np.uint64(1)
 
 
 class Tally:
@@ -41,7 +45,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._counts: list[pl.DataFrame] = []
-        self._numbers: list[pl.DataFrame] = []
+        self._cut_off = NumberIndex(4)
         self.scores = np.zeros((2, 2, FOLDS, SCORE_BINS), np.int64)
         self.first_us: int | None = None
         self.last_us: int | None = None
@@ -95,20 +99,15 @@ class Tally:
 
     def _add_numbers(self, batch: AttemptBatch, found: Decisions, label: NDArray[np.int8] | None) -> None:
         (cut,) = np.nonzero(found.verdict == INTERCEPT)
-        if len(cut) == 0:
+        n = len(cut)
+        if n == 0:
             return
-        frame = pl.DataFrame(
-            {
-                "reason": found.reason[cut],
-                "a_number": batch.a_number[cut],
-                "a_kind": batch.a_kind[cut],
-                "attempts": np.ones(len(cut), np.int64),
-                "first_us": batch.time_us[cut],
-                "last_us": batch.time_us[cut],
-                "ordinary": np.zeros(len(cut), np.int64) if label is None else (label[cut] == 0).astype(np.int64),
-            }
-        )
-        self._numbers.append(_summed_numbers(frame))
+        rows = empty_rows(n)
+        kind, reason = batch.a_kind[cut].astype(np.uint64), found.reason[cut].astype(np.uint64)
+        rows.a_number[:] = batch.a_number[cut] | kind << _KIND_AT | reason << _REASON_AT
+        self._cut_off.find(rows, n)
+        ordinary = np.zeros(n, np.int64) if label is None else (label[cut] == 0).astype(np.int64)
+        count_cut_off(self._cut_off.state, rows.slot, rows.fresh, batch.time_us[cut], ordinary, n)
 
     def _add_scores(
         self, batch: AttemptBatch, found: Decisions, label: NDArray[np.int8], fold: NDArray[np.int64]
@@ -124,8 +123,6 @@ class Tally:
     def _compact(self) -> None:
         if len(self._counts) > _MANY_FRAMES:
             self._counts = [self.counts]
-        if len(self._numbers) > _MANY_FRAMES:
-            self._numbers = [self.numbers]
 
     @property
     def counts(self) -> pl.DataFrame:
@@ -137,9 +134,20 @@ class Tally:
     @property
     def numbers(self) -> pl.DataFrame:
         """All numbers cut off so far, by rule and number."""
-        schema = {"reason": pl.UInt16, "a_number": pl.UInt64, "a_kind": pl.UInt8, "attempts": pl.Int64}
-        empty = pl.DataFrame(schema={**schema, "first_us": pl.Int64, "last_us": pl.Int64, "ordinary": pl.Int64})
-        return _summed_numbers(pl.concat([empty, *self._numbers])).sort("reason", "a_number", "a_kind")
+        held = self._cut_off.state[: self._cut_off.held]
+        key = held[:, -1].astype(np.uint64)
+        found = pl.DataFrame(
+            {
+                "reason": (key >> _REASON_AT).astype(np.uint16),
+                "a_number": key & _DIGITS,
+                "a_kind": (key >> _KIND_AT & np.uint64(3)).astype(np.uint8),
+                "attempts": held[:, ATTEMPTS],
+                "first_us": held[:, FIRST],
+                "last_us": held[:, LAST],
+                "ordinary": held[:, ORDINARY],
+            }
+        )
+        return found.sort("reason", "a_number", "a_kind")
 
 
 def _midnights(first_day: int, last_day: int) -> NDArray[np.int64]:
@@ -164,10 +172,3 @@ def _frame(day: int, word: NDArray[np.int64], matched: NDArray[np.uint64], count
         columns[name] = (word >> shift & (1 << bits) - 1).astype(np.int64)
         shift += bits
     return pl.DataFrame({**columns, "matched": matched, "count": count.astype(np.int64)})
-
-
-def _summed_numbers(frame: pl.DataFrame) -> pl.DataFrame:
-    sums = pl.col("attempts", "ordinary").sum()
-    first, last = pl.col("first_us").min(), pl.col("last_us").max()
-    found = frame.group_by("reason", "a_number", "a_kind").agg(sums, first, last)
-    return found.select("reason", "a_number", "a_kind", "attempts", "first_us", "last_us", "ordinary")
