@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Iterator
+from pathlib import Path
 
 import polars as pl
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -48,7 +49,7 @@ def print_replay(found: Replay, records: str) -> None:
     for column, value in found.absent.items():
         console.print(f"no column {column}: taken as {value}")
     console.print()
-    table = plain_table("What became of the records", ("",), ("records",))
+    table = plain_table("What became of them", ("",), ("              records",))
     for name in ("decided", "late", "duplicate", "malformed"):
         table.add_row(name, f"{getattr(c, name):,}")
     for name, count in found.verdicts.items():
@@ -69,19 +70,20 @@ def _local(time_us: int) -> str:
 def _print_rejects(console: Console, found: Replay) -> None:
     if found.rejects.is_empty():
         return
-    table = plain_table("The first that were not decided", ("file", "line", "kind", "reason", "value"), ())
-    for row in found.rejects[:_MOST_REJECTS].iter_rows():
-        table.add_row(*map(str, row))
+    table = plain_table("The first that were not decided", ("file", "line", "reason"), ())
+    for row in found.rejects[:_MOST_REJECTS].iter_rows(named=True):
+        table.add_row(Path(row["file"]).name, str(row["line"]), row["reason"])
     console.print(table)
 
 
 def _print_rules(console: Console, found: Replay) -> None:
-    right = ("matched", "alone", "intercepted", "labelled", "share", "by day", "numbers cut off")
+    right = ("matched", "alone", "intercepted", "numbers", "share by day")
     table = plain_table("What each rule matched", ("rule",), right)
     for row in found.rules.iter_rows(named=True):
-        counts = (f"{row[name]:,}" for name in ("matched", "alone", "intercepted", "labelled"))
-        span = f"{row['least_share']:.2%} to {row['most_share']:.2%}"
-        table.add_row(row["rule"], *counts, f"{row['share']:.2%}", span, f"{row['numbers']:,}")
+        counts = (f"{row[name]:,}" for name in ("matched", "alone", "intercepted", "numbers"))
+        table.add_row(row["rule"], *counts, f"{row['share']:.2%}")
+        if row["least_share"] < row["most_share"]:
+            table.add_row("", "", "", "", "", f"{row['least_share']:.2%} – {row['most_share']:.2%}")
     console.print(table)
     if found.together.is_empty():
         return
@@ -94,20 +96,17 @@ def _print_rules(console: Console, found: Replay) -> None:
 def _print_quality(console: Console, found: Replay) -> None:
     if found.quality.is_empty():
         return
-    right = ("true positives", "false positives", "precision", "recall", "false-positive ratio")
-    table = plain_table("Against the labels, with 95 % intervals", ("found by",), right)
+    right = ("true", "false", "precision", "recall", "false-positive")
+    table = plain_table("Against the labels", ("found by",), right)
+    names = ("precision", "recall", "false_positive_ratio")
     for row in found.quality.iter_rows(named=True):
-        shares = (_share(row, name) for name in ("precision", "recall", "false_positive_ratio"))
-        table.add_row(row["found_by"], f"{row['true_positives']:,}", f"{row['false_positives']:,}", *shares)
+        counts = (f"{row[name]:,}" for name in ("true_positives", "false_positives"))
+        table.add_row(row["found_by"], *counts, *("–" if row[n] is None else f"{row[n]:.1%}" for n in names))
+        spans = (f"{100 * row[f'{n}_low']:.1f} – {row[f'{n}_high']:.1%}" if row[n] is not None else "" for n in names)
+        table.add_row("", "", "", *spans)
     console.print(table)
     for name, area in found.areas.items():
-        console.print(f"area under {name}: {area.value:.4f} ({area.low:.4f} – {area.high:.4f})")
-
-
-def _share(row: dict[str, float | None], name: str) -> str:
-    if row[name] is None:
-        return "–"
-    return f"{row[name]:.4f} ({row[f'{name}_low']:.4f} – {row[f'{name}_high']:.4f})"
+        console.print(f"area under the curve, {name}: {area.value:.4f} ({area.low:.4f} – {area.high:.4f})")
 
 
 def _print_fates(console: Console, found: Replay) -> None:

@@ -10,7 +10,7 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -23,7 +23,7 @@ from interceptsim.backtest.mapping import Mapping, as_mapping
 from interceptsim.backtest.normalise import Normaliser, batch_of
 from interceptsim.backtest.ordering import Window
 from interceptsim.backtest.pseudonyms import Pseudonyms
-from interceptsim.backtest.replay import Counts, as_chain
+from interceptsim.backtest.replay import Chain, Counts, as_chain
 from interceptsim.backtest.sources import FORMATS
 from interceptsim.errors import ConfigurationError
 from interceptsim.filtering.plan import FilterCore
@@ -38,7 +38,7 @@ _NONE = pl.DataFrame()
 
 def follow(
     records: str | Path,
-    policies: Iterable[Any] | FilterCore,
+    policies: Chain,
     *,
     to: TextIO,
     mapping: Mapping | dict[str, Any] | str | Path | None = None,
@@ -54,8 +54,7 @@ def follow(
 
     Raise ConfigurationError as `replay` does.
     """
-    how = as_mapping(mapping)
-    core = as_chain(policies, how.carriers)
+    core, how = as_chain(policies, as_mapping(mapping))
     fed = None if listings is None else as_listings(listings, [core])
     desk = _Desk(core, how, fed, pseudonymise, lateness_us or 0, to)
     if str(records) == "-":

@@ -31,11 +31,13 @@ from interceptsim.compiled import cores
 from interceptsim.errors import ConfigurationError
 from interceptsim.filtering.kernels import OP_CODE, SCORE_REPUTATION
 from interceptsim.filtering.plan import FilterCore, compile_filter
+from interceptsim.filtering.registry import policies_of
 from interceptsim.filtering.stream import FilterStream
 from interceptsim.results import Estimate
+from interceptsim.scenario_files import load, load_policies, read_tables
 from interceptsim.units import format_duration
 
-__all__ = ["REJECT_COLUMNS", "Counts", "Replay", "as_chain", "replay"]
+__all__ = ["REJECT_COLUMNS", "Chain", "Counts", "Replay", "as_chain", "replay"]
 
 REJECT_COLUMNS = {"file": pl.String, "line": pl.Int64, "kind": pl.String, "reason": pl.String, "value": pl.String}
 """Columns of a file of rejects: where the record stood, "malformed", "late" or "duplicate", why, and what was wrong."""
@@ -116,17 +118,35 @@ class Replay:
         }
 
 
-def as_chain(policies: Iterable[Any] | FilterCore, carriers: Sequence[str] = ()) -> FilterCore:
-    """Return policies compiled; a compiled chain as it is."""
-    return policies if isinstance(policies, FilterCore) else compile_filter(policies, carriers=carriers)
+Chain = Iterable[Any] | FilterCore | str | Path
+"""Policies, a compiled chain, or the file or shipped scenario that holds them."""
+
+
+def as_chain(given: Chain, mapping: Mapping) -> tuple[FilterCore, Mapping]:
+    """Return a compiled chain, and the mapping with the carriers of the chain's scenario where it names none itself.
+
+    Raise ConfigurationError where a file cannot be read or holds no chain.
+    """
+    if isinstance(given, FilterCore):
+        return given, mapping
+    if isinstance(given, str | Path):
+        path = Path(given)
+        if path.suffix == ".toml" and "population" not in read_tables(path) and "extends" not in read_tables(path):
+            given = policies_of(load_policies(path), str(path))
+        else:
+            scenario = load(given)
+            given = scenario.policies
+            if not mapping.carriers:
+                mapping = mapping.model_copy(update={"carriers": tuple(c.id for c in scenario.population.carriers)})
+    return compile_filter(given, carriers=mapping.carriers), mapping
 
 
 def replay(
     records: str | Path | pl.DataFrame,
-    policies: Iterable[Any] | FilterCore | None = None,
+    policies: Chain | None = None,
     *,
     mapping: Mapping | dict[str, Any] | str | Path | None = None,
-    challenger: Iterable[Any] | FilterCore | None = None,
+    challenger: Chain | None = None,
     listings: pl.DataFrame | str | Path | None = None,
     out: str | Path | None = None,
     rejects: str | Path | None = None,
@@ -141,7 +161,7 @@ def replay(
     """Decide recorded calls and messages by a chain of policies and return what each rule did.
 
     `records` is a file (Parquet, CSV, JSON lines, Arrow IPC), a glob, a folder, the directory of a simulated run, or a
-    frame. `policies` are as for `compile_filter`; a simulated run brings its own. `mapping` (tables or a TOML file) says
+    frame. `policies` are as for `compile_filter`, or the file that holds them; a simulated run brings its own. `mapping` (tables or a TOML file) says
     which columns hold what; without it they bear the names of `AttemptBatch`. `challenger` is another chain over the
     same records. `listings` is a frame or Parquet file (policy, a_number, from_us) that feeds fed lists.
 
@@ -161,8 +181,8 @@ def replay(
         if simulated is None:
             raise ConfigurationError("policies", "wanted a chain of policies")
         policies = simulated.policies
-    core = as_chain(policies, how.carriers)
-    other = None if challenger is None else as_chain(challenger, how.carriers)
+    core, how = as_chain(policies, how)
+    other = None if challenger is None else as_chain(challenger, how)[0]
     fed = as_listings(listings, [core, other]) if listings is not None else simulated.listings if simulated else None
     sources: Sequence[Source]
     if isinstance(records, pl.DataFrame):

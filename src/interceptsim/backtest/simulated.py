@@ -62,7 +62,7 @@ def open_simulated(folder: str | Path) -> SimulatedRun:
         scenario = validated(Scenario, manifest["resolved_scenario"], str(path / "manifest.json"))
         if not (path / "decisions.parquet").is_file() or not (path / "changes.parquet").is_file():
             raise ResultsError(f"{path}: holds no attempts; make it with 'interceptsim run ... --record all --out DIR'")
-        listings = pl.read_parquet(path / "changes.parquet").select(LISTING_COLUMNS)
+        listings = pl.read_parquet(path / "changes.parquet").select(*LISTING_COLUMNS)
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError, ConfigurationError) as error:
         raise ResultsError(f"{path}: damaged run: {error}") from None
     names = ("warm_up.parquet", "decisions.parquet")
