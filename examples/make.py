@@ -44,6 +44,7 @@ def as_analysts_have(frame: pl.DataFrame) -> pl.DataFrame:
         dialled("a_number").alias("caller"),
         dialled("b_number").alias("callee"),
         pl.col("entry").replace_strict([0, 1, 2, 3], ["IGW", "IC", "RAN", "A2P"], return_dtype=pl.String),
+        pl.when(pl.col("roaming")).then(pl.lit("Y")).otherwise(pl.lit("N")).alias("roams"),
         (pl.col("text_score") / 1_000_000).round(3).alias("score"),
         pl.when(pl.col("label")).then(pl.lit("fraud")).otherwise(pl.lit("ok")).alias("checked"),
     )

@@ -94,12 +94,12 @@ def by_day(counts: pl.DataFrame, rules: Sequence[str]) -> pl.DataFrame:
 
 
 def cut_off(numbers: pl.DataFrame, rules: Sequence[str]) -> pl.DataFrame:
-    """Return (rule, a_number, a_kind, attempts, first_us, last_us, ordinary): whom each rule would cut off, most first.
+    """Return (rule, a_number, attempts, first_us, last_us, ordinary): whom each rule would cut off, most first.
 
     `attempts` are those intercepted for this rule, `ordinary` those of them that are labelled as no fraud.
     """
     named = numbers.with_columns(rule=pl.col("reason").replace_strict(_names(rules), return_dtype=pl.String))
-    columns = ("rule", "a_number", "a_kind", "attempts", "first_us", "last_us", "ordinary")
+    columns = ("rule", "a_number", "attempts", "first_us", "last_us", "ordinary")
     return named.sort(["reason", "attempts", "a_number"], descending=[False, True, False]).select(columns)
 
 

@@ -87,7 +87,7 @@ class Time(_Table):
     def _known(cls, zone: str) -> str:
         try:
             ZoneInfo(zone)
-        except (OSError, ValueError):
+        except (OSError, ValueError, KeyError):
             raise ValueError("no such time zone; wanted a name such as 'Asia/Shanghai' or 'UTC'") from None
         return zone
 

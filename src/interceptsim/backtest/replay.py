@@ -383,7 +383,7 @@ class _Machine:
             rules=by_rule(counts, rules, numbers),
             together=together(counts, rules),
             daily=by_day(counts, rules),
-            cut_off=off.drop("a_kind"),
+            cut_off=off,
             quality=by_label(counts, rules),
             curve=curve,
             areas=areas,

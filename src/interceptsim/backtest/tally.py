@@ -30,15 +30,15 @@ SCORE_BINS = 102
 KEYS = ("day", "channel", "label", "fold", "verdict", "reason", "other_verdict", "other_reason", "matched")
 _BITS = {"channel": 1, "label": 2, "fold": 6, "verdict": 2, "reason": 7, "other_verdict": 2, "other_reason": 7}
 _MANY_FRAMES = 64
-_KIND_AT, _REASON_AT = np.uint64(50), np.uint64(53)  # a number has 15 digits at most, which are 50 bits
-_DIGITS = (np.uint64(1) << _KIND_AT) - np.uint64(1)
+_REASON_AT = np.uint64(50)  # a number has 15 digits at most, which are 50 bits
+_DIGITS = (np.uint64(1) << _REASON_AT) - np.uint64(1)
 
 
 class Tally:
     """Counts decided batches.
 
     `counts` is a frame of KEYS and `count`: the day in local time since 1970, codes as in `attempts`, `label` 0 or 1, or
-    2 where there is none. `numbers` is a frame (reason, a_number, a_kind, attempts, first_us, last_us, ordinary) of
+    2 where there is none. `numbers` is a frame (reason, a_number, attempts, first_us, last_us, ordinary) of
     intercepted attempts, `ordinary` being those labelled false. `scores` (int64, 2 scores x 2 labels x folds x bins)
     holds labelled attempts by `text_score` (messages) and by the score of the chain.
     """
@@ -103,8 +103,7 @@ class Tally:
         if n == 0:
             return
         rows = empty_rows(n)
-        kind, reason = batch.a_kind[cut].astype(np.uint64), found.reason[cut].astype(np.uint64)
-        rows.a_number[:] = batch.a_number[cut] | kind << _KIND_AT | reason << _REASON_AT
+        rows.a_number[:] = batch.a_number[cut] | found.reason[cut].astype(np.uint64) << _REASON_AT
         self._cut_off.find(rows, n)
         ordinary = np.zeros(n, np.int64) if label is None else (label[cut] == 0).astype(np.int64)
         count_cut_off(self._cut_off.state, rows.slot, rows.fresh, batch.time_us[cut], ordinary, n)
@@ -140,14 +139,13 @@ class Tally:
             {
                 "reason": (key >> _REASON_AT).astype(np.uint16),
                 "a_number": key & _DIGITS,
-                "a_kind": (key >> _KIND_AT & np.uint64(3)).astype(np.uint8),
                 "attempts": held[:, ATTEMPTS],
                 "first_us": held[:, FIRST],
                 "last_us": held[:, LAST],
                 "ordinary": held[:, ORDINARY],
             }
         )
-        return found.sort("reason", "a_number", "a_kind")
+        return found.sort("reason", "a_number")
 
 
 def _midnights(first_day: int, last_day: int) -> NDArray[np.int64]:
