@@ -255,10 +255,11 @@ class Normaliser:
 def _plain(column: pl.Series, where: str) -> pl.Series:
     """Return a column as text, numbers, truth values or times; raise ConfigurationError for one of anything else."""
     kind = column.dtype
-    if kind in {pl.Categorical, pl.Enum, pl.Null} or isinstance(kind, pl.Categorical | pl.Enum):
+    if kind == pl.Null or isinstance(kind, pl.Categorical | pl.Enum):
         return column.cast(pl.String)
     if kind == pl.Binary:
-        return column.cast(pl.String, strict=False)
+        texts = (None if value is None else value.decode("utf-8", "replace") for value in column)
+        return pl.Series(column.name, texts, dtype=pl.String)
     if kind.is_decimal():
         return column.cast(pl.Int64, strict=False)
     if kind.is_nested() or kind == pl.Object:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ class Replay:
             "together": self.together.to_dicts(),
             "daily": [{**row, "date": str(row["date"])} for row in self.daily.to_dicts()],
             "quality": self.quality.to_dicts(),
-            "areas": {name: area._asdict() for name, area in self.areas.items()},
+            "areas": {name: asdict(area) for name, area in self.areas.items()},
             "fates": None if self.fates is None else self.fates.to_dicts(),
             "absent": self.absent,
             "rejects": self.rejects.to_dicts(),

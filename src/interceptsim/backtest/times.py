@@ -41,10 +41,10 @@ def times_of(column: pl.Series, how: Time) -> tuple[NDArray[np.int64], NDArray[n
         times = _of_datetimes(column, how.zone)
     elif column.dtype == pl.String and how.format not in UNITS_US:
         times = _of_text(column, how)
+    elif how.format is None or how.format in UNITS_US:
+        times = counted_us(column, UNITS_US[how.format or "us"])
     else:
-        times = counted_us(column, UNITS_US[how.format or "us"] if how.format in {None, *UNITS_US} else 0.0)
-        if how.format not in {None, *UNITS_US}:
-            raise ConfigurationError("time.format", f"column {column.name!r} holds {column.dtype}", given=how.format)
+        raise ConfigurationError("time.format", f"column {column.name!r} holds {column.dtype}", given=how.format)
     first, end = bounds_us(how)
     return times, (times < first) | (times >= end)
 
