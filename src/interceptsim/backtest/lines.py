@@ -51,12 +51,11 @@ def csv_names(path: Path, how: Csv) -> list[str]:
         first = file.readline(LONGEST_LINE).removeprefix(_BOM)
     if not first.strip():
         raise ConfigurationError(str(path), "is empty; wanted a line with the names of the columns")
-    row = next(iter(_reader([_text(first, how.encoding)], how)), [])
+    try:
+        row = next(csv.reader([_text(first, how.encoding)], delimiter=how.separator), [])
+    except csv.Error as error:
+        raise ConfigurationError(str(path), f"its first line is no line of CSV: {error}") from None
     return [name.strip() for name in row] if how.header else [str(k + 1) for k in range(len(row))]
-
-
-def _reader(lines: Iterable[str], how: Csv) -> Iterator[list[str]]:
-    return csv.reader(lines, delimiter=how.separator)
 
 
 def read_csv(path: Path, how: Csv, wanted: tuple[str, ...], block_bytes: int = BLOCK_BYTES) -> Iterator[Read]:

@@ -54,16 +54,23 @@ class _Faults:
 class Normaliser:
     """Reads chunks of records of one layout.
 
-    `names` are the columns that the records have. `wanted` are those of them that are read; `absent` tells the columns
+    `names` are the columns that the records have; where they are `keys`, each record may lack any, and those that the
+    mapping names are looked for though no record seen so far has them. `wanted` are those of them that are read; `absent` tells the columns
     of attempts that are filled in, and with what; `carried` are columns that go along as they are. Raise ConfigurationError where a needed column is missing.
     """
 
-    def __init__(self, mapping: Mapping, names: Iterable[str], where: str, carried: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, mapping: Mapping, names: Iterable[str], where: str, carried: tuple[str, ...] = (), *, keys: bool = False
+    ) -> None:
         self.mapping = mapping
         self._carried = carried
         self._where = where
         there = set(names)
         given = mapping.columns.model_fields_set
+        if keys:
+            needed = () if there else (*mapping.columns.times, mapping.columns.a_number, mapping.columns.b_number)
+            optional = given - {"time", "a_number", "b_number"}
+            there |= {*needed, *(getattr(mapping.columns, field) for field in optional)}
         self._times = mapping.columns.times
         self._from: dict[str, str] = {}
         for field in type(mapping.columns).model_fields:

@@ -7,6 +7,7 @@ numbers that rules keep state of.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -61,17 +62,10 @@ class Counts:
 
 @dataclass(frozen=True)
 class Replay:
-    """What a chain did with records.
+    """What a chain did with records: counts, and tables that are made of them when they are asked for.
 
     counts     records read, decided, late, duplicate, malformed
-    rules      frame (rule, matched, alone, intercepted, labelled, share, least_share, most_share, days, numbers)
-    together   frame (rule, other, count): attempts that both of two rules matched
-    daily      frame (date, rule, matched, attempts, share) by local day
-    cut_off    frame (rule, a_number, attempts, first_us, last_us, ordinary): numbers that each rule would cut off
-    quality    frame of precision, recall and false-positive ratio where labels exist, else empty
-    curve      frame of what a threshold on each score would find, else empty; `areas` are those under the curves
-    fates      frame (verdict, challenger, channel, label, count) where there is a challenger, else None
-    verdicts   {verdict: attempts}
+    first_us, last_us  the times of the first and the last record decided, UTC microseconds, None of none
     absent     columns that the records lack, and what was taken for them
     rejects    the first few records that were not decided: frame of REJECT_COLUMNS
     same       of a simulated run's attempts, how many were decided as the simulation had; None for other records
@@ -80,22 +74,81 @@ class Replay:
 
     rule_ids: tuple[str, ...]
     counts: Counts
-    rules: pl.DataFrame
-    together: pl.DataFrame
-    daily: pl.DataFrame
-    cut_off: pl.DataFrame
-    quality: pl.DataFrame
-    curve: pl.DataFrame
-    areas: dict[str, Estimate]
-    fates: pl.DataFrame | None
-    verdicts: dict[str, int]
-    first_us: int | None
-    last_us: int | None
+    tally: Tally
+    challenged: bool
     absent: dict[str, str]
     rejects: pl.DataFrame
     same: int | None
     decisions: pl.DataFrame | None
     wall_s: float
+    pseudonyms: Pseudonyms | None = None
+
+    @functools.cached_property
+    def _counted(self) -> pl.DataFrame:
+        return self.tally.counts
+
+    @property
+    def first_us(self) -> int | None:
+        """The time of the first record decided."""
+        return self.tally.first_us
+
+    @property
+    def last_us(self) -> int | None:
+        """The time of the last record decided."""
+        return self.tally.last_us
+
+    @functools.cached_property
+    def verdicts(self) -> dict[str, int]:
+        """Attempts by verdict."""
+        summed = dict(self._counted.group_by("verdict").agg(pl.col("count").sum()).iter_rows())
+        return {name: summed.get(code, 0) for code, name in enumerate(VERDICTS)}
+
+    @functools.cached_property
+    def rules(self) -> pl.DataFrame:
+        """Frame (rule, matched, alone, intercepted, labelled, share, least_share, most_share, days, numbers)."""
+        return by_rule(self._counted, self.rule_ids, self.tally.numbers)
+
+    @functools.cached_property
+    def together(self) -> pl.DataFrame:
+        """Frame (rule, other, count): attempts that both of two rules matched."""
+        return together(self._counted, self.rule_ids)
+
+    @functools.cached_property
+    def daily(self) -> pl.DataFrame:
+        """Frame (date, rule, matched, attempts, share) by local day."""
+        return by_day(self._counted, self.rule_ids)
+
+    @functools.cached_property
+    def cut_off(self) -> pl.DataFrame:
+        """Frame (rule, a_number, attempts, first_us, last_us, ordinary): numbers that each rule would cut off."""
+        found = cut_off(self.tally.numbers, self.rule_ids)
+        if self.pseudonyms is None:
+            return found
+        return found.with_columns(a_number=self.pseudonyms.of_column(found["a_number"]))
+
+    @functools.cached_property
+    def quality(self) -> pl.DataFrame:
+        """Frame of precision, recall and false-positive ratio where labels exist, else empty."""
+        return by_label(self._counted, self.rule_ids)
+
+    @functools.cached_property
+    def _thresholds(self) -> tuple[pl.DataFrame, dict[str, Estimate]]:
+        return by_threshold(self.tally)
+
+    @property
+    def curve(self) -> pl.DataFrame:
+        """Frame of what a threshold on each score would find where labels exist, else empty."""
+        return self._thresholds[0]
+
+    @property
+    def areas(self) -> dict[str, Estimate]:
+        """Areas under the curves, with intervals."""
+        return self._thresholds[1]
+
+    @functools.cached_property
+    def fates(self) -> pl.DataFrame | None:
+        """Frame (verdict, challenger, channel, label, count) where there is a challenger, else None."""
+        return fates(self._counted) if self.challenged else None
 
     def as_json(self) -> dict[str, Any]:
         """Return what `interceptsim replay --json` prints."""
@@ -261,7 +314,8 @@ class _Machine:
 
     def _read(self, source: Source, file: int) -> None:
         carried = ("verdict", "reason") if self.simulated else ()
-        normaliser = Normaliser(self.mapping, source.names(), source.name, carried)
+        keys = isinstance(source, RecordFile) and source.format == "json"
+        normaliser = Normaliser(self.mapping, source.names(), source.name, carried, keys=keys)
         self.absent.update(normaliser.absent)
         for chunk in source.chunks(normaliser.wanted):
             frame, wrong = normaliser.read(chunk.frame)
@@ -370,40 +424,26 @@ class _Machine:
 
     def result(self, started: float) -> Replay:
         """Return what was found."""
-        counts, numbers = self.tally.counts, self.tally.numbers
-        rules = self.core.rules
-        off = cut_off(numbers, rules)
-        if self.pseudonyms is not None:
-            off = off.with_columns(a_number=self.pseudonyms.of_column(off["a_number"]))
-        curve, areas = by_threshold(self.tally)
-        summed = dict(counts.group_by("verdict").agg(pl.col("count").sum()).iter_rows())
         return Replay(
-            rule_ids=rules,
+            rule_ids=self.core.rules,
             counts=self.counts,
-            rules=by_rule(counts, rules, numbers),
-            together=together(counts, rules),
-            daily=by_day(counts, rules),
-            cut_off=off,
-            quality=by_label(counts, rules),
-            curve=curve,
-            areas=areas,
-            fates=None if self.other is None else fates(counts),
-            verdicts={name: summed.get(code, 0) for code, name in enumerate(VERDICTS)},
-            first_us=self.tally.first_us,
-            last_us=self.tally.last_us,
+            tally=self.tally,
+            challenged=self.other is not None,
             absent=self.absent,
             rejects=pl.concat([pl.DataFrame(schema=REJECT_COLUMNS), *self.first_rejects]),
             same=self.same if self.simulated else None,
             decisions=None if self.kept is None else pl.concat(self.kept) if self.kept else pl.DataFrame(),
             wall_s=time.perf_counter() - started,
+            pseudonyms=self.pseudonyms,
         )
 
     def write_numbers(self, found: Replay) -> None:
         """Write the numbers that rules cut off, and give every table that was asked for its (perhaps empty) file."""
         if self._paths["cut_off_numbers"] is not None:
             self._put("cut_off_numbers", found.cut_off)
-        empty = self._told(*self._nothing())
-        for name in ("changed", "out"):
+        wanted = [name for name in ("changed", "out") if self._paths[name] is not None]
+        empty = self._told(*self._nothing()) if wanted else pl.DataFrame()
+        for name in wanted:
             self._put(name, empty)
 
     def _nothing(self) -> tuple[pl.DataFrame, AttemptBatch, Decisions, Decisions | None]:

@@ -95,8 +95,7 @@ class RecordFile:
     def chunks(self, wanted: tuple[str, ...]) -> Iterator[Chunk]:
         """Yield the wanted columns, chunk after chunk; raise ConfigurationError where the file is damaged."""
         with _told(self.name):
-            own = set(self.names())
-            inside = tuple(name for name in wanted if name in own and name not in self.partition)
+            inside = tuple(name for name in wanted if name not in self.partition)
             for chunk in self._chunks(inside):
                 given = {key: pl.lit(value) for key, value in self.partition.items() if key in wanted}
                 yield Chunk(chunk.frame.with_columns(**given), chunk.lines, chunk.broken) if given else chunk
