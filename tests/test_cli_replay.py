@@ -1,7 +1,6 @@
 """The command `replay`: what it prints, what it refuses in one line, and that a killed one leaves nothing finished."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -25,7 +24,8 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_it_prints_tables_or_one_json_object(here):
+@pytest.mark.usefixtures("here")
+def test_it_prints_tables_or_one_json_object():
     given = ("replay", EXAMPLES / "attempts.parquet", "--policies", EXAMPLES / "policies.toml")
     printed = answer(*given, "--challenger", EXAMPLES / "challenger.toml", "--cut-off", "numbers.csv")
     for title in ("What became of them", "What each rule matched", "Against the labels", "Champion and challenger"):
@@ -35,9 +35,10 @@ def test_it_prints_tables_or_one_json_object(here):
     assert pl.read_csv("numbers.csv")["attempts"].sum() == found["verdicts"]["intercept"]
 
 
-def test_policies_may_be_those_of_a_scenario(here):
+@pytest.mark.usefixtures("here")
+def test_policies_may_be_those_of_a_scenario():
     found = json.loads(answer("replay", EXAMPLES / "attempts.parquet", "--policies", "china-2025", "--json"))
-    assert [row["rule"] for row in found["rules"]][0] == "reject-spoofed-origin"
+    assert "reject-spoofed-origin" in {row["rule"] for row in found["rules"]}
 
 
 @pytest.mark.parametrize(
@@ -74,17 +75,17 @@ def test_killed_at_random_a_replay_leaves_nothing_that_looks_finished(here):
     started = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     whole_s = time.perf_counter() - started
-    sizes = {name: os.path.getsize(name) for name in names}
+    sizes = {name: (here / name).stat().st_size for name in names}
     dice = random.Random(8)
     killed = 0
     for _ in range(8):
         for name in names:
-            os.path.lexists(name) and os.unlink(name)
+            (here / name).unlink(missing_ok=True)
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(dice.uniform(0.4, 1.0) * whole_s)
         process.send_signal(signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
         for name in names:
-            if os.path.lexists(name):
-                assert os.path.getsize(name) == sizes[name]
+            if (here / name).exists():
+                assert (here / name).stat().st_size == sizes[name]
     assert killed > 2

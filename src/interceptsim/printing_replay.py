@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from interceptsim.attempts import LOCAL_OFFSET_US
-from interceptsim.backtest.replay import Progress as Told
+from interceptsim.backtest.deciding import Progress as Told
 from interceptsim.backtest.replay import Replay
 from interceptsim.printing import plain_console, plain_table
 
@@ -29,7 +29,12 @@ def record_bar(title: str, *, shown: bool) -> Iterator[Told | None]:
     if not shown:
         yield None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[read]:,} records"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[read]:,} records"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None, read=0)
 

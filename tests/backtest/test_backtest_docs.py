@@ -45,7 +45,8 @@ def said(text):
     return [line.rstrip() for line in text.strip().splitlines()]
 
 
-def test_the_page_takes_an_analyst_from_a_csv_file_to_a_first_table(desk):
+@pytest.mark.usefixtures("desk")
+def test_the_page_takes_an_analyst_from_a_csv_file_to_a_first_table():
     commands = blocks("console")
     assert len(commands) == 3
     for block in commands:
@@ -68,7 +69,9 @@ def test_the_page_takes_an_analyst_from_a_csv_file_to_a_first_table(desk):
 def test_each_example_replays(records, mapping):
     how = None if mapping is None else EXAMPLES / mapping
     assert (EXAMPLES / records).stat().st_size < 100_000
-    found = ics.replay(EXAMPLES / records, EXAMPLES / "policies.toml", mapping=how, challenger=EXAMPLES / "challenger.toml")
+    found = ics.replay(
+        EXAMPLES / records, EXAMPLES / "policies.toml", mapping=how, challenger=EXAMPLES / "challenger.toml"
+    )
     assert found.counts.decided == found.counts.read > 200
     same = ics.replay(EXAMPLES / "attempts.parquet", EXAMPLES / "policies.toml")
     assert found.verdicts == same.verdicts

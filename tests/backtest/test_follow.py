@@ -86,7 +86,18 @@ def test_with_a_lateness_records_are_put_in_order(tmp_path):
 def test_a_stream_tool_gets_each_decision_at_once_from_the_command(tmp_path):
     (tmp_path / "p.toml").write_text(POLICY)
     (tmp_path / "m.toml").write_text(MAPPING_FILE)
-    command = [sys.executable, "-m", "interceptsim", "replay", "-", "--follow", "--policies", "p.toml", "--mapping", "m.toml"]
+    command = [
+        sys.executable,
+        "-m",
+        "interceptsim",
+        "replay",
+        "-",
+        "--follow",
+        "--policies",
+        "p.toml",
+        "--mapping",
+        "m.toml",
+    ]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
         verdicts = []

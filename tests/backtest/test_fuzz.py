@@ -26,8 +26,28 @@ MAPPING = as_mapping(
     }
 )
 NUMBERS = ["13800138000", "+441632960000", "95588", "0755 1234 5678", "106912345", "008613900000000"]
-BAD_NUMBERS = ["9" * 40, "", "withheld", "138\x00001", "１３８００１３８０００", "+0044", "12", "138001380001", "'; DROP", "🙂"]
-BAD_TIMES = ["0001-01-01 00:00:00", "9999-12-31 23:59:59", "yesterday", "", "2025-13-01 00:00:00", "1e400", "\x00", "-1"]
+BAD_NUMBERS = [
+    "9" * 40,
+    "",
+    "withheld",
+    "138\x00001",
+    "１３８００１３８０００",
+    "+0044",
+    "12",
+    "138001380001",
+    "'; DROP",
+    "🙂",
+]
+BAD_TIMES = [
+    "0001-01-01 00:00:00",
+    "9999-12-31 23:59:59",
+    "yesterday",
+    "",
+    "2025-13-01 00:00:00",
+    "1e400",
+    "\x00",
+    "-1",
+]
 COLUMNAR = (".parquet", ".arrow")
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".arrow")
 
@@ -99,7 +119,9 @@ def as_json(made, dice):
         given = {k: v for k, v in row.items() if v or dice.random() < 0.5}
         lines.append(json.dumps({**given, "extra": dice.choice([None, [1], {"a": 1}, 10**30, "x"])}).encode())
         if dice.random() < 0.15:
-            lines.append(dice.choice([b"{", b"[1]", b"\xff", b"\x00", b'{"from": [1]}', b"9" * 5000, b"[" * 2000, b'"' * 3]))
+            lines.append(
+                dice.choice([b"{", b"[1]", b"\xff", b"\x00", b'{"from": [1]}', b"9" * 5000, b"[" * 2000, b'"' * 3])
+            )
             made.count("malformed")
         if dice.random() < 0.05:
             lines.append(b"")
@@ -149,9 +171,9 @@ def made_input(seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, 10_000, 2500))
-def test_no_input_ends_in_a_traceback_and_all_are_counted(tmp_path, first, capfd):
+def test_no_input_ends_in_a_traceback_and_all_are_counted(tmp_path, first):
     chain = ics.compile_filter([LimitAttempts(kind="limit-attempts", per_hour={"warn": 3})])
-    refused = known = 0
+    messages, known = [], 0
     for seed in range(first, first + 2500):
         suffix, whole, counts = made_input(seed)
         path = tmp_path / f"{seed}{suffix}"
@@ -159,9 +181,7 @@ def test_no_input_ends_in_a_traceback_and_all_are_counted(tmp_path, first, capfd
         try:
             found = ics.replay(path, chain, mapping=MAPPING, threads=1)
         except ics.InterceptSimError as error:
-            assert counts is None, (seed, error)
-            assert len(str(error)) < 700
-            refused += 1
+            messages.append((counts, str(error)))
         else:
             told = vars(found.counts)
             assert told["read"] == sum(told[k] for k in ("decided", "late", "duplicate", "malformed")), seed
@@ -170,4 +190,5 @@ def test_no_input_ends_in_a_traceback_and_all_are_counted(tmp_path, first, capfd
             known += counts is not None
         path.unlink()
     assert known > 600
-    assert refused > 1000
+    assert len(messages) > 1000
+    assert all(counts is None and len(text) < 700 for counts, text in messages)

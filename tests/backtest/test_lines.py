@@ -18,9 +18,9 @@ FIELD = st.text(st.sampled_from(["a", "1", ",", '"', " ", "é", "中", "\x00", "
 
 def read(path, how, wanted, block):
     frames = list(lines.read_csv(path, how, wanted, block))
-    frame = pl.concat([f for f, _, _ in frames]) if frames else pl.DataFrame(schema=dict.fromkeys(wanted, pl.String))
-    at = [line for _, where, _ in frames for line in where.tolist()]
-    return frame.rows(), at, [b for _, _, broken in frames for b in broken]
+    frame = pl.concat([f for f, *_ in frames]) if frames else pl.DataFrame(schema=dict.fromkeys(wanted, pl.String))
+    at = [line for _, where, *_ in frames for line in where.tolist()]
+    return frame.rows(), at, [b for _, _, broken, _ in frames for b in broken]
 
 
 @given(st.lists(st.lists(FIELD, min_size=3, max_size=3), max_size=12), st.integers(1, 60))
@@ -91,7 +91,7 @@ VALUE = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=F
 def test_json_lines_are_read_as_text_whatever_block_they_stand_in(tmp_path_factory, records, block):
     path = tmp_path_factory.mktemp("json") / "r.jsonl"
     path.write_text("".join(json.dumps(r) + "\n" for r in records))
-    found = [row for frame, _, _ in lines.read_json(path, ("a", "b"), block) for row in frame.rows()]
+    found = [row for frame, *_ in lines.read_json(path, ("a", "b"), block) for row in frame.rows()]
 
     def text(value):
         if value is None or value == "":
@@ -103,7 +103,16 @@ def test_json_lines_are_read_as_text_whatever_block_they_stand_in(tmp_path_facto
 
 
 def test_lines_that_are_no_json_object_are_told():
-    given_lines = [b'{"a": 1}\n', b"{", b"\n", b"[1]\n", b'{"a": [2]}\n', b'{"a": "\xff"}\n', b"1" * 5000, b'{"a": null}']
+    given_lines = [
+        b'{"a": 1}\n',
+        b"{",
+        b"\n",
+        b"[1]\n",
+        b'{"a": [2]}\n',
+        b'{"a": "\xff"}\n',
+        b"1" * 5000,
+        b'{"a": null}',
+    ]
     frame, where, broken = lines.json_rows(given_lines, ("a",))
     assert frame.rows() == [("1",), (None,)]
     assert where.tolist() == [0, 7]

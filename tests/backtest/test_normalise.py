@@ -18,7 +18,26 @@ from interceptsim.backtest.times import times_of
 from interceptsim.errors import ConfigurationError
 from interceptsim.numbering import NATIONAL, SHORT_CODE, parse_number
 
-PIECES = ["+", "00", "0", "86", "138", "106", "13800138000", "755", "12345678", " ", "-", "(", ")", ".", "a", "１", "\n", "9" * 9]
+PIECES = [
+    "+",
+    "00",
+    "0",
+    "86",
+    "138",
+    "106",
+    "13800138000",
+    "755",
+    "12345678",
+    " ",
+    "-",
+    "(",
+    ")",
+    ".",
+    "a",
+    "１",
+    "\n",
+    "9" * 9,
+]
 
 
 @given(st.lists(st.lists(st.sampled_from(PIECES), max_size=5).map("".join), min_size=1, max_size=20))
@@ -43,7 +62,7 @@ def test_bare_digits_are_e164_or_short_codes():
 
 
 @given(
-    st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2090, 1, 1)),
+    st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2090, 1, 1)),  # noqa: DTZ001  local times
     st.sampled_from(["Asia/Shanghai", "UTC", "America/New_York", "Europe/Berlin"]),
 )
 @settings(max_examples=100, deadline=None)
@@ -73,7 +92,15 @@ def test_counts_of_each_unit_and_bounds():
         for column in (pl.Series([second * per_second]), pl.Series([str(second * per_second)])):
             assert times_of(column, Time(format=unit))[0].tolist() == [second * 10**6]
     assert times_of(pl.Series([1_700_000_000.25]), Time(format="s"))[0].tolist() == [1_700_000_000_250_000]
-    edge = ["0001-01-01 00:00:00", "9999-12-31 23:59:59", "1979-12-31 23:59:59", "2025-02-30 00:00:00", "", None, "1980-01-01 00:00"]
+    edge = [
+        "0001-01-01 00:00:00",
+        "9999-12-31 23:59:59",
+        "1979-12-31 23:59:59",
+        "2025-02-30 00:00:00",
+        "",
+        None,
+        "1980-01-01 00:00",
+    ]
     assert times_of(pl.Series(edge), Time(zone="UTC"))[1].tolist() == [True] * 6 + [False]
     huge = pl.Series([2**63 - 1, -(2**63), 0, None])
     assert times_of(huge, Time(format="s"))[1].tolist() == [True] * 4
@@ -82,16 +109,24 @@ def test_counts_of_each_unit_and_bounds():
 
 
 def test_texts_are_scored_by_their_words_and_links_are_found():
-    lists = [TextList(score=0.5, words=["安全账户", "Prize"]), TextList(score=0.25, words=["link"]), TextList(score=-1, words=["zz"])]
+    lists = [
+        TextList(score=0.5, words=["安全账户", "Prize"]),
+        TextList(score=0.25, words=["link"]),
+        TextList(score=-1, words=["zz"]),
+    ]
     text = pl.Series(["转到安全账户 PRIZE", "a prize link", "zz link", "", None])
     assert (scores_of(text, lists) / SCORE_ONE).tolist() == [0.5, 0.75, -0.75, 0.0, 0.0]
-    seen = first_links(pl.Series(["see https://A.bad.example/x?y", "go to parcel.top/1 now", "v1.2 at 3.5", "点www.x.cn。", None]))
+    seen = first_links(
+        pl.Series(["see https://A.bad.example/x?y", "go to parcel.top/1 now", "v1.2 at 3.5", "点www.x.cn。", None])
+    )
     assert [s and s.lower() for s in seen] == ["a.bad.example", "parcel.top", None, "x.cn", None]
     assert link_ids(pl.Series(["WWW.x.cn", None, "77"])).tolist() == [link_id("x.cn"), 0, 77]
 
 
 def test_a_batch_has_defaults_where_records_say_nothing():
-    raw = pl.DataFrame({"time_us": [10**15] * 3, "a_number": ["95588"] * 3, "b_number": ["110"] * 3, "channel": ["SMS", None, "fax"]})
+    raw = pl.DataFrame(
+        {"time_us": [10**15] * 3, "a_number": ["95588"] * 3, "b_number": ["110"] * 3, "channel": ["SMS", None, "fax"]}
+    )
     mapping = as_mapping({"defaults": {"entry": "international-gateway"}})
     frame, wrong = Normaliser(mapping, raw.columns, "here").read(raw)
     batch = batch_of(frame, mapping)
@@ -103,7 +138,9 @@ def test_a_batch_has_defaults_where_records_say_nothing():
 
 
 @pytest.mark.parametrize(
-    "nested", [pl.Series([[1]]), pl.Series([{"a": 1}]), pl.Series([object()], dtype=pl.Object)], ids=["list", "struct", "object"]
+    "nested",
+    [pl.Series([[1]]), pl.Series([{"a": 1}]), pl.Series([object()], dtype=pl.Object)],
+    ids=["list", "struct", "object"],
 )
 def test_a_column_of_nested_values_is_refused(nested):
     raw = pl.DataFrame({"time_us": [1], "a_number": nested, "b_number": [110]})
@@ -111,7 +148,10 @@ def test_a_column_of_nested_values_is_refused(nested):
         Normaliser(Mapping(), raw.columns, "here").read(raw)
 
 
-@pytest.mark.parametrize("values", [pl.Series([b"95588", b"\xff"]), pl.Series(["95588", "x"], dtype=pl.Categorical), pl.Series([95588.0, 1.5])])
+@pytest.mark.parametrize(
+    "values",
+    [pl.Series([b"95588", b"\xff"]), pl.Series(["95588", "x"], dtype=pl.Categorical), pl.Series([95588.0, 1.5])],
+)
 def test_numbers_in_other_types_are_read_where_they_can_be(values):
     raw = pl.DataFrame({"time_us": [10**15] * 2, "a_number": values, "b_number": [110] * 2})
     frame, wrong = Normaliser(Mapping(), raw.columns, "here").read(raw)

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import os
 
 import numpy as np
 import polars as pl
@@ -111,13 +110,21 @@ def test_columns_times_and_numbers_are_mapped(tmp_path):
         encoding="latin-1",
     )
     mapping = {
-        "columns": {"time": ["Datum", "Zeit"], "a_number": "von", "b_number": "an", "channel": "Art", "duration": "dauer"},
+        "columns": {
+            "time": ["Datum", "Zeit"],
+            "a_number": "von",
+            "b_number": "an",
+            "channel": "Art",
+            "duration": "dauer",
+        },
         "time": {"format": "%d/%m/%Y %H:%M", "zone": "Europe/Berlin"},
         "values": {"channel": {"voice": ["1"], "sms": [2]}},
         "duration_unit": "s",
         "csv": {"separator": ";", "encoding": "latin-1"},
     }
-    found = ics.replay(tmp_path / "r.csv", [LimitAttempts(kind="limit-attempts", per_day={"warn": 9})], mapping=mapping, keep=True)
+    found = ics.replay(
+        tmp_path / "r.csv", [LimitAttempts(kind="limit-attempts", per_day={"warn": 9})], mapping=mapping, keep=True
+    )
     start = dt.datetime(2025, 1, 31, 7, 0, tzinfo=dt.UTC)
     assert found.decisions.select("time_us", "channel", "a_number", "b_number").rows() == [
         (round(start.timestamp() * 1e6), "voice", 441632960000, 8675512345678),
@@ -178,7 +185,9 @@ def test_late_and_duplicate_records_depend_on_the_records_alone(data):
         if part is None:
             released = window.flush()
         else:
-            frame = pl.DataFrame({"time_us": part[0], "a_number": part[1]}, {"time_us": pl.Int64, "a_number": pl.UInt64})
+            frame = pl.DataFrame(
+                {"time_us": part[0], "a_number": part[1]}, {"time_us": pl.Int64, "a_number": pl.UInt64}
+            )
             line = pl.int_range(part[2], part[2] + len(frame), eager=True)
             released = window.add(frame.with_columns(b_number=pl.col("a_number"), line=line))
         ready += [row for f in released.ready for row in f.select("time_us", "line").rows()]
@@ -199,7 +208,13 @@ def test_a_listing_holds_from_its_time_and_a_later_one_anew():
     for rows in (1, 100):
         pieces = [frame[k : k + rows] for k in range(0, 7, rows)]
         found = [ics.replay(pl.concat(pieces), [policy], listings=listings, keep=True).decisions]
-        assert found[0]["verdict"].to_list() == ["deliver", "intercept", "intercept", *["deliver"] * 2, *["intercept"] * 2]
+        assert found[0]["verdict"].to_list() == [
+            "deliver",
+            "intercept",
+            "intercept",
+            *["deliver"] * 2,
+            *["intercept"] * 2,
+        ]
     with pytest.raises(ics.ConfigurationError, match="did you mean 'l'"):
         ics.replay(frame, [policy], listings=listings.with_columns(policy=pl.lit("ll")))
 
@@ -268,7 +283,9 @@ def test_pseudonyms_are_stable_and_no_number_leaves(tmp_path, frame, chain):
     numbers = {format_number(int(n), 1)[1:] for n in (*frame["a_number"], *frame["b_number"])}
     words = {word for line in text.replace('"', ",").splitlines() for word in line.split(",")}
     assert not words & numbers
-    pairs = pl.DataFrame({"number": frame["a_number"], "name": found.decisions.sort("line")["a_number"][:ROWS]}).unique()
+    pairs = pl.DataFrame(
+        {"number": frame["a_number"], "name": found.decisions.sort("line")["a_number"][:ROWS]}
+    ).unique()
     assert pairs["number"].n_unique() == pairs["name"].n_unique() == len(pairs)
     again = ics.replay(frame[:100], chain, pseudonymise=tmp_path / "key", keep=True)
     assert again.decisions["b_number"].equals(found.decisions["b_number"][:100])
@@ -294,13 +311,13 @@ def test_a_mistake_is_told_in_one_message(tmp_path, monkeypatch, frame, chain, o
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ics.InterceptSimError, match=told):
         ics.replay(frame[:10], chain, **options)
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_rule_that_reads_what_records_lack_is_refused(tmp_path, frame, chain):
     with pytest.raises(ics.ColumnError, match="reads column 'link', which the batch lacks"):
         ics.replay(frame.drop("link"), chain, out=tmp_path / "d.parquet")
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_there_already_is_not_overwritten(tmp_path, frame, chain):

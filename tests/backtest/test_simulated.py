@@ -9,7 +9,12 @@ import pytest
 import interceptsim as ics
 from interceptsim.backtest.simulated import is_run
 
-BUCKET = {"kind": "limit-attempts", "window": "leaky-bucket", "per_hour": {"warn": 2, "critical": 5}, "per_day": {"critical": 30}}
+BUCKET = {
+    "kind": "limit-attempts",
+    "window": "leaky-bucket",
+    "per_hour": {"warn": 2, "critical": 5},
+    "per_day": {"critical": 30},
+}
 
 
 @pytest.fixture(scope="module")

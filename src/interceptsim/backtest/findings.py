@@ -32,9 +32,9 @@ def _matched(rules: Sequence[str], k: int) -> pl.Expr:
 def by_rule(counts: pl.DataFrame, rules: Sequence[str], numbers: pl.DataFrame) -> pl.DataFrame:
     """Return (rule, matched, alone, intercepted, labelled, share, least_share, most_share, days, numbers).
 
-    Attempts that the rule matched, that it alone matched, that it was the reason to intercept and to label; the share of
-    all attempts that it matched, of the day with the least and the most; days on which it matched; A-numbers that it
-    cut off.
+    Attempts that the rule matched, that it alone matched, that it was the reason to intercept and to label; the share
+    of all attempts that it matched, and of the day with the least and the most; days on which it matched; A-numbers
+    that it cut off.
     """
     total = int(counts["count"].sum())
     daily = by_day(counts, rules)

@@ -17,13 +17,14 @@ from typing import Any, BinaryIO, TextIO
 import polars as pl
 
 from interceptsim.attempts import VERDICTS
+from interceptsim.backtest.deciding import Counts
 from interceptsim.backtest.lines import Broken, csv_rows, json_rows
 from interceptsim.backtest.listings import as_listings
 from interceptsim.backtest.mapping import Mapping, as_mapping
 from interceptsim.backtest.normalise import Normaliser, batch_of
-from interceptsim.backtest.ordering import Window
+from interceptsim.backtest.ordering import Released, Window
 from interceptsim.backtest.pseudonyms import Pseudonyms
-from interceptsim.backtest.replay import Chain, Counts, as_chain
+from interceptsim.backtest.replay import Chain, as_chain
 from interceptsim.backtest.sources import FORMATS
 from interceptsim.errors import ConfigurationError
 from interceptsim.filtering.plan import FilterCore
@@ -47,10 +48,10 @@ def follow(
     lateness_us: int | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Counts:
-    """Decide records as they are appended to a file (CSV or JSON lines), or arrive on standard input ("-", JSON lines).
+    """Decide records as they are appended to a file (CSV, JSON lines), or arrive on standard input ("-", JSON lines).
 
-    Decisions are written `to` a stream of text as JSON lines. A file is followed until `stop` tells so or the process is
-    interrupted; standard input until its end. Return how many records there were. The lateness is 0 unless given.
+    Decisions are written `to` a stream of text as JSON lines. A file is followed until `stop` tells so or the process
+    is interrupted; standard input until its end. Return how many records there were. The lateness is 0 unless given.
 
     Raise ConfigurationError as `replay` does.
     """
@@ -175,7 +176,7 @@ class _Desk:
             self.counts.malformed += 1
             self._line({"line": line + at, "rejected": "malformed", "reason": reason})
 
-    def _tell(self, released: Any) -> None:
+    def _tell(self, released: Released) -> None:
         if released.late is not None:
             self.counts.late += len(released.late)
             for line in released.late["line"]:
@@ -185,7 +186,16 @@ class _Desk:
             batch = batch_of(frame, self._mapping)
             found = self._stream.decide(batch)
             self.counts.decided += len(batch)
-            told = zip(frame["line"], batch.time_us.tolist(), frame["a_number"], frame["b_number"], found.verdict.tolist(), found.reason.tolist(), found.score.tolist(), strict=True)
+            told = zip(
+                frame["line"],
+                batch.time_us.tolist(),
+                frame["a_number"],
+                frame["b_number"],
+                found.verdict.tolist(),
+                found.reason.tolist(),
+                found.score.tolist(),
+                strict=True,
+            )
             for line, time_us, a, b, verdict, reason, score in told:
                 numbers = (a, b) if self._pseudonyms is None else (self._pseudonyms.of(a), self._pseudonyms.of(b))
                 row = {"line": line, "time_us": time_us, "a_number": numbers[0], "b_number": numbers[1]}

@@ -39,6 +39,10 @@ class Broken(NamedTuple):
 
 
 Read = tuple[pl.DataFrame, NDArray[np.int64], list[Broken]]
+"""Columns of text, the line of each record, and the lines that hold none."""
+
+Block = tuple[pl.DataFrame, NDArray[np.int64], list[Broken], int]
+"""The same, and how many bytes of the file have been read with it."""
 
 
 def _text(block: bytes, encoding: str) -> str:
@@ -58,7 +62,7 @@ def csv_names(path: Path, how: Csv) -> list[str]:
     return [name.strip() for name in row] if how.header else [str(k + 1) for k in range(len(row))]
 
 
-def read_csv(path: Path, how: Csv, wanted: tuple[str, ...], block_bytes: int = BLOCK_BYTES) -> Iterator[Read]:
+def read_csv(path: Path, how: Csv, wanted: tuple[str, ...], block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Yield the wanted columns of a CSV file as text, block after block.
 
     An empty field is null, and a blank line is no record.
@@ -82,10 +86,10 @@ def read_csv(path: Path, how: Csv, wanted: tuple[str, ...], block_bytes: int = B
                 many = block.count(b"\n") + (not block.endswith(b"\n"))
                 given = held.lines_from(block), many, how, at, len(names), wanted
                 frame, lines, broken, ended = csv_rows(*given)
-                yield frame, lines + line, [b._replace(line=b.line + line) for b in broken]
+                yield frame, lines + line, [b._replace(line=b.line + line) for b in broken], file.tell()
                 line += ended
             else:
-                yield read, np.arange(line, line + len(read), dtype=np.int64), []
+                yield read, np.arange(line, line + len(read), dtype=np.int64), [], file.tell()
                 line += len(read)
 
 
@@ -199,7 +203,7 @@ def _record(line: bytes) -> dict[str, Any] | str:
     return record if isinstance(record, dict) else "not a JSON object"
 
 
-def read_json(path: Path, wanted: tuple[str, ...], block_bytes: int = BLOCK_BYTES) -> Iterator[Read]:
+def read_json(path: Path, wanted: tuple[str, ...], block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Yield the wanted keys of a file of JSON lines as text, block after block.
 
     What is absent is null, and a blank line is no record.
@@ -210,7 +214,7 @@ def read_json(path: Path, wanted: tuple[str, ...], block_bytes: int = BLOCK_BYTE
         while block := held.next_block():
             whole = io.BytesIO(block).readlines()
             frame, lines, broken = json_rows(whole, wanted)
-            yield frame, lines + line, [b._replace(line=b.line + line) for b in broken]
+            yield frame, lines + line, [b._replace(line=b.line + line) for b in broken], file.tell()
             line += len(whole)
 
 

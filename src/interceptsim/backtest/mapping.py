@@ -71,9 +71,10 @@ class Columns(_Table):
 class Time(_Table):
     """How times are written, and the zone of those that do not tell.
 
-    `format` is "iso" (2025-01-31T08:00:00, with a blank or a T, with or without fractions and offset), a count since 1970
-    ("s", "ms", "us", "ns"), or a pattern of strftime; by default integers are "us" and text is "iso". Records outside
-    `earliest` and `latest`, in UTC, are malformed: one clock that is wrong by years would make all others late.
+    `format` is "iso" (2025-01-31T08:00:00, with a blank or a T, with or without fractions and offset), a count since
+    1970 ("s", "ms", "us", "ns"), or a pattern of strftime; by default integers are "us" and text is "iso".
+    Records outside `earliest` and `latest`, in UTC, are malformed: one clock that is wrong by years would make all
+    others late.
     """
 
     format: str | None = None
@@ -108,8 +109,8 @@ class Time(_Table):
 class Numbers(_Table):
     """How numbers are written: "dialled", as people do ("+86 138...", "0755...", "95588"), or as bare "digits".
 
-    Digits are E.164 without its "+", and short codes of up to 8 digits or beginning with 106. By default text is read as
-    dialled and integers as digits.
+    Digits are E.164 without its "+", and short codes of up to 8 digits or beginning with 106. By default text is read
+    as dialled and integers as digits.
     """
 
     form: Literal["dialled", "digits"] | None = None
@@ -189,7 +190,9 @@ class Mapping(_Table):
                 for name in names if table == "values" else (names,):
                     known = self.names_of(column)
                     if name not in known:
-                        raise ValueError(f"'{table}.{column}': no {name!r} among {', '.join(known)}{_hint(name, known)}")
+                        raise ValueError(
+                            f"'{table}.{column}': no {name!r} among {', '.join(known)}{_hint(name, known)}"
+                        )
         for column, by_name in self.values.items():
             spelt = [str(v).lower() for values in by_name.values() for v in values]
             twice = next((v for v in spelt if spelt.count(v) > 1), None)

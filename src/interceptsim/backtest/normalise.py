@@ -55,8 +55,9 @@ class Normaliser:
     """Reads chunks of records of one layout.
 
     `names` are the columns that the records have; where they are `keys`, each record may lack any, and those that the
-    mapping names are looked for though no record seen so far has them. `wanted` are those of them that are read; `absent` tells the columns
-    of attempts that are filled in, and with what; `carried` are columns that go along as they are. Raise ConfigurationError where a needed column is missing.
+    mapping names are looked for though no record seen so far has them. `wanted` are those of them that are read;
+    `absent` tells the columns of attempts that are filled in, and with what; `carried` are columns that go along as
+    they are. Raise ConfigurationError where a needed column is missing.
     """
 
     def __init__(
@@ -73,6 +74,8 @@ class Normaliser:
             there |= {*needed, *(getattr(mapping.columns, field) for field in optional)}
         self._times = mapping.columns.times
         self._from: dict[str, str] = {}
+        self._needed = {mapping.columns.a_number: "a_number", mapping.columns.b_number: "b_number"}
+        self._needed |= dict.fromkeys(self._times, "time")
         for field in type(mapping.columns).model_fields:
             if field == "time":
                 continue
@@ -101,13 +104,23 @@ class Normaliser:
         near = nearest_name(column, there)
         return ConfigurationError(self._where, wanted, given=column, nearest=near)
 
+    def check_may_lack(self, column: str, where: str, there: Iterable[str]) -> None:
+        """Raise ConfigurationError where a file lacks a column that every record needs; others are null there."""
+        if column in self._needed:
+            raise ConfigurationError(
+                where,
+                f"no column for '{self._needed[column]}'; the mapping's [columns] names it",
+                given=column,
+                nearest=nearest_name(column, there),
+            )
+
     def _named_default(self, field: str) -> str:
         code = self.mapping.default_of(field)
         names = self.mapping.names_of(field)
         return names[code] if code is not None and code < len(names) else str(code)
 
     def read(self, raw: pl.DataFrame) -> tuple[pl.DataFrame, Wrong]:
-        """Return the attempts of a chunk, with a column `row` of their places in it, and what is wrong with the rest."""
+        """Return the attempts of a chunk, `row` being their places in it, and what is wrong with the other rows."""
         faults = _Faults(len(raw))
         columns: dict[str, Any] = {}
         self._read_times(raw, columns, faults)
@@ -185,7 +198,9 @@ class Normaliser:
         if not plain:
             empty = (spelt == "").fill_null(value=False).to_numpy()
             missing, unknown = missing | empty, unknown & ~empty
-        faults.mark(unknown, name, f"{field}: wanted {', '.join(self.mapping.values.get(field, CODED[field])) or 'a carrier'}")
+        faults.mark(
+            unknown, name, f"{field}: wanted {', '.join(self.mapping.values.get(field, CODED[field])) or 'a carrier'}"
+        )
         if field == "label":
             columns["label"] = np.where(missing, np.int8(-1), found.astype(np.int8))
             return
@@ -224,8 +239,8 @@ class Normaliser:
             if written.dtype == pl.Int32 and not written.null_count() and self.mapping.text.score_unit != "one":
                 columns["text_score"] = written
                 return
-            unit = self.mapping.text.score_unit or ("millionth" if written.dtype.is_integer() else "one")
-            scale = 1.0 if unit == "millionth" else float(SCORE_ONE)
+            counted = self.mapping.text.score_unit or ("millionth" if written.dtype.is_integer() else "one")
+            scale = 1.0 if counted == "millionth" else float(SCORE_ONE)
             score = np.where(written.is_null().to_numpy(), 0, counted_us(written, scale))
             wrong = (np.abs(score) > _MOST_SCORE) | (score == np.iinfo(np.int64).min) | _no_number(raw[name], written)
             faults.mark(wrong, name, "text_score: not a score")

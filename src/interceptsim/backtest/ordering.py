@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-__all__ = ["Window"]
+__all__ = ["Released", "Window"]
 
 _WHERE = ("row", "line", "file")  # columns that tell where a record stood, and not what it says
 _LEAST = 65_536  # rows that are put in order together

@@ -39,6 +39,8 @@ class Pseudonyms:
 
     def of_column(self, numbers: pl.Series) -> pl.Series:
         """Return the pseudonyms of a column of digits (uint64)."""
+        if numbers.is_empty():
+            return pl.Series(numbers.name, [], pl.String)
         different = numbers.unique()
         made = pl.Series([self.of(number) for number in different], dtype=pl.String)
         return numbers.replace_strict(different, made, return_dtype=pl.String)

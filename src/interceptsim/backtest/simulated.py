@@ -45,7 +45,11 @@ class SimulatedRun:
     def mapping(self) -> Mapping:
         """Return the mapping of recorded attempts: their own names, and nothing is a duplicate."""
         carriers = [carrier.id for carrier in self.scenario.population.carriers]
-        tables = {"carriers": carriers, "duplicates": "keep", "time": {"earliest": "0001-01-01", "latest": "9999-12-31"}}
+        tables = {
+            "carriers": carriers,
+            "duplicates": "keep",
+            "time": {"earliest": "0001-01-01", "latest": "9999-12-31"},
+        }
         return Mapping.model_validate(tables)
 
 

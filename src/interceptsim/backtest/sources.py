@@ -10,7 +10,7 @@ import contextlib
 import glob
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
@@ -46,11 +46,15 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Chunk:
-    """Raw columns of some records; `lines` (int64) are theirs in the file, counted from 1; `broken` are no records."""
+    """Raw columns of some records; `lines` (int64) are theirs in the file, counted from 1; `broken` are no records.
+
+    `part` is how much of the source has been read with it, 0 to 1.
+    """
 
     frame: pl.DataFrame
     lines: NDArray[np.int64]
     broken: list[Broken] = field(default_factory=list)
+    part: float = 1.0
 
     @property
     def records(self) -> int:
@@ -59,9 +63,25 @@ class Chunk:
 
 
 class Source(Protocol):
-    """Something that records are read from: its name, its columns, and chunks of those that are wanted."""
+    """Something that records are read from: its name, its columns, and chunks of those that are wanted.
 
-    name: str
+    `size` is told as progress is; where it is `loose`, records have keys of their own rather than columns.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How large it is, in a unit of its own."""
+        ...
+
+    @property
+    def loose(self) -> bool:
+        """Whether each record may lack any key."""
+        ...
 
     def names(self) -> list[str]:
         """Return the columns that there are."""
@@ -98,11 +118,18 @@ class RecordFile:
             inside = tuple(name for name in wanted if name not in self.partition)
             for chunk in self._chunks(inside):
                 given = {key: pl.lit(value) for key, value in self.partition.items() if key in wanted}
-                yield Chunk(chunk.frame.with_columns(**given), chunk.lines, chunk.broken) if given else chunk
+                yield replace(chunk, frame=chunk.frame.with_columns(**given)) if given else chunk
 
+    @property
     def size(self) -> int:
-        """Return the bytes of the file."""
-        return self.path.stat().st_size
+        """The bytes of the file."""
+        with _told(self.name):
+            return self.path.stat().st_size
+
+    @property
+    def loose(self) -> bool:
+        """Whether it holds JSON lines."""
+        return self.format == "json"
 
     def _scan(self) -> pl.LazyFrame:
         scan: Callable[..., pl.LazyFrame] = pl.scan_parquet if self.format == "parquet" else pl.scan_ipc
@@ -110,14 +137,16 @@ class RecordFile:
 
     def _chunks(self, wanted: tuple[str, ...]) -> Iterator[Chunk]:
         if self.format in {"parquet", "ipc"}:
-            row = 0
+            row, total = 0, max(self._scan().select(pl.len()).collect().item(), 1)
             for frame in self._scan().select(wanted).collect_batches(chunk_size=self.chunk_rows, maintain_order=True):
-                yield Chunk(frame, np.arange(row + 1, row + 1 + len(frame), dtype=np.int64))
+                lines = np.arange(row + 1, row + 1 + len(frame), dtype=np.int64)
                 row += len(frame)
+                yield Chunk(frame, lines, part=row / total)
             return
         read = read_csv(self.path, self.csv, wanted) if self.format == "csv" else read_json(self.path, wanted)
-        for frame, lines, broken in read:
-            yield Chunk(frame, lines, broken)
+        size = max(self.size, 1)
+        for frame, lines, broken, done in read:
+            yield Chunk(frame, lines, broken, min(done / size, 1.0))
 
 
 @dataclass(frozen=True)
@@ -126,6 +155,12 @@ class FrameSource:
 
     frame: pl.DataFrame
     name: str = "records"
+    loose: bool = False
+
+    @property
+    def size(self) -> int:
+        """The rows of the frame."""
+        return len(self.frame)
 
     def names(self) -> list[str]:
         """Return the columns that there are."""
@@ -135,7 +170,8 @@ class FrameSource:
         """Yield the wanted columns, chunk after chunk."""
         for first in range(0, len(self.frame), CHUNK_ROWS):
             piece = self.frame[first : first + CHUNK_ROWS].select(wanted)
-            yield Chunk(piece, np.arange(first + 1, first + 1 + len(piece), dtype=np.int64))
+            lines = np.arange(first + 1, first + 1 + len(piece), dtype=np.int64)
+            yield Chunk(piece, lines, part=(first + len(piece)) / len(self.frame))
 
 
 @contextlib.contextmanager
@@ -153,7 +189,7 @@ def _told(name: str) -> Iterator[None]:
 
 
 def find_records(records: str | Path, csv: Csv) -> list[RecordFile]:
-    """Return the files of records: one by its name, those of a glob, or all within a folder, in the order of their paths.
+    """Return the files of records: one by its name, those of a glob or within a folder, in the order of their paths.
 
     Folders named key=value give a column to the files in them. Raise ConfigurationError where there is none, or a file
     has a suffix that tells no format.
@@ -172,7 +208,11 @@ def find_records(records: str | Path, csv: Csv) -> list[RecordFile]:
         folders = path.relative_to(root).parts[:-1] if root else ()
         pairs = (part.partition("=") for part in folders)
         partition = {key: unquote(value) for key, equals, value in pairs if equals}
-        kept = csv.model_copy(update={"separator": "\t"}) if path.suffix.lower() == ".tsv" and csv.separator == "," else csv
+        kept = (
+            csv.model_copy(update={"separator": "\t"})
+            if path.suffix.lower() == ".tsv" and csv.separator == ","
+            else csv
+        )
         found.append(RecordFile(str(path), path, kind, kept, partition))
     return found
 
@@ -185,7 +225,8 @@ def _paths(text: str) -> list[tuple[Path | None, Path]]:
             Path(folder, name)
             for folder, folders, names in os.walk(path)
             for name in names
-            if not name.startswith((".", "_")) and not any(p.startswith((".", "_")) for p in Path(folder).relative_to(path).parts)
+            if not name.startswith((".", "_"))
+            and not any(p.startswith((".", "_")) for p in Path(folder).relative_to(path).parts)
         )
         if not inside:
             raise ConfigurationError(text, "holds no files of records")

@@ -37,8 +37,8 @@ _DIGITS = (np.uint64(1) << _REASON_AT) - np.uint64(1)
 class Tally:
     """Counts decided batches.
 
-    `counts` is a frame of KEYS and `count`: the day in local time since 1970, codes as in `attempts`, `label` 0 or 1, or
-    2 where there is none. `numbers` is a frame (reason, a_number, attempts, first_us, last_us, ordinary) of
+    `counts` is a frame of KEYS and `count`: the day in local time since 1970, codes as in `attempts`, `label` 0 or 1,
+    or 2 where there is none. `numbers` is a frame (reason, a_number, attempts, first_us, last_us, ordinary) of
     intercepted attempts, `ordinary` being those labelled false. `scores` (int64, 2 scores x 2 labels x folds x bins)
     holds labelled attempts by `text_score` (messages) and by the score of the chain.
     """

@@ -1,6 +1,6 @@
 """Messages' texts: what keyword lists score them, and the first link in each.
 
-Lists are searched by Polars' Aho-Corasick, all words of a list in one pass, without regard to the case of ASCII letters.
+Lists are searched by Polars' Aho-Corasick, all words of a list in one pass, in either case of ASCII letters.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from interceptsim.backtest.mapping import TextList
 
 __all__ = ["first_links", "link_ids", "scores_of"]
 
-_LINK = (
-    r"(?i)(?:https?://|\bwww\.)([a-z0-9.-]+\.[a-z]{2,24})|\b((?:[a-z0-9-]+\.)+(?:com|cn|net|org|info|top|xyz|vip|cc|me|io))\b"
-)
+_ENDINGS = "com|cn|net|org|info|top|xyz|vip|cc|me|io"
+_LINK = rf"(?i)(?:https?://|\bwww\.)([a-z0-9.-]+\.[a-z]{{2,24}})|\b((?:[a-z0-9-]+\.)+(?:{_ENDINGS}))\b"
 _MOST = 2**31 - 1
 
 

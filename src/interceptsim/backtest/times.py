@@ -50,7 +50,7 @@ def times_of(column: pl.Series, how: Time) -> tuple[NDArray[np.int64], NDArray[n
 
 
 def counted_us(column: pl.Series, unit_us: float) -> NDArray[np.int64]:
-    """Return counts of a unit as microseconds (int64); the least int64 where there is none or it is beyond all years."""
+    """Return counts of a unit as microseconds (int64); the least int64 where there is none, or one beyond all years."""
     if column.dtype == pl.String:
         whole = column.str.to_integer(dtype=pl.Int64, strict=False)
         if whole.null_count() > column.null_count():

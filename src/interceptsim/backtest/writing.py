@@ -1,7 +1,7 @@
 """Tables written row group by row group, aside, and renamed when all is well.
 
-A table's format is that of its name: Parquet, Arrow IPC, CSV or JSON lines. Until every table of a replay is whole, none
-bears its name; a process that is killed leaves hidden files that end in ".partial".
+A table's format is that of its name: Parquet, Arrow IPC, CSV or JSON lines. Until every table of a replay is whole,
+none bears its name; a process that is killed leaves hidden files that end in ".partial".
 """
 
 from __future__ import annotations

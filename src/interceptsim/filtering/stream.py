@@ -6,6 +6,8 @@ on. Decides as the simulation does, which knows its numbers beforehand.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -79,7 +81,7 @@ class FilterStream:
         due = from_us[self._listed : until][again[self._listed : until]]
         edges += np.searchsorted(times, due, side="left").tolist()
         cuts = sorted(set(edges))
-        return list(zip(cuts[:-1], cuts[1:], strict=True))
+        return list(itertools.pairwise(cuts))
 
     def _decide(self, batch: AttemptBatch) -> Decisions:
         """Decide a piece of a batch, with the listings that come to hold within it."""
@@ -118,7 +120,8 @@ class FilterStream:
 def _piece(batch: AttemptBatch, first: int, last: int) -> AttemptBatch:
     if first == 0 and last == len(batch):
         return batch
-    return AttemptBatch(**{name: None if v is None else v[first:last] for name, v in vars(batch).items()})
+    columns = {name: values[first:last] for name, values in vars(batch).items() if values is not None}
+    return AttemptBatch(**columns)
 
 
 def fed_words(core: FilterCore) -> dict[str, int]:
