@@ -499,8 +499,12 @@ def _default(field: FieldInfo) -> str:
     return "not given" if written in (None, [], {}) else json.dumps(written)
 
 
-_SUITES = {"interceptmark": {"n": "--rows", "only": "--only"}, "year": {"scale": "--scale", "days": "--days"}}
-"""The suites of the benchmark, and the options that belong to each alone."""
+_SUITES = {
+    "interceptmark": {"n": "--rows", "only": "--only"},
+    "year": {"scale": "--scale", "days": "--days"},
+    "replay": {"n": "--rows"},
+}
+"""The suites of the benchmark, and the options that belong to some of them alone."""
 
 
 @main.command()
@@ -515,15 +519,16 @@ _SUITES = {"interceptmark": {"n": "--rows", "only": "--only"}, "year": {"scale":
 def bench(
     ctx: click.Context, suite: str, n: int, only: tuple[str, ...], scale: int, days: int, threads: int, as_json: bool
 ) -> None:
-    """Measure the filter core beside NumPy, Polars, DuckDB and Python, or the simulated year beside SimPy.
+    """Measure the filter core beside NumPy, Polars, DuckDB and Python, the simulated year beside SimPy, or replays.
 
-    --rows and --only are for the suite interceptmark, --scale and --days for the suite year. Results have to be equal.
+    --only is for the suite interceptmark, --rows for that and replay, --scale and --days for the suite year. Results
+    have to be equal.
     """
     from interceptsim import bench as marks
 
     for other, options in _SUITES.items():
         for name, option in options.items():
-            if other != suite and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            if name not in _SUITES[suite] and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
                 raise click.UsageError(f"{option} is for --suite {other}, not for {suite}")
     if suite == "year":
         from interceptsim.bench_year import year
@@ -531,6 +536,12 @@ def bench(
         title = "ns an attempt, or a slice where it says so; ratio to the columns' attempt"
         told = "n {0.n:,}, witness {0.witness:,}"
         measured = year(scale=scale, days=days, threads=threads)
+    elif suite == "replay":
+        from interceptsim.bench_replay import replayed
+
+        title = f"{n:,} records of a Parquet file; ns a record, least of three rounds; ratio to the replay's"
+        told = "intercepted {0.witness:,} of {0.n:,}"
+        measured = replayed(n=n, threads=threads)
     else:
         names = [name for name in marks.WORKLOADS if not only or any(text in name for text in only)]
         if not names:

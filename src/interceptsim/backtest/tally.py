@@ -13,11 +13,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from interceptsim.attempts import INTERCEPT, LOCAL_OFFSET_US, SCORE_ONE, AttemptBatch, Decisions, empty_rows
-from interceptsim.backtest.kernels import ATTEMPTS, FIRST, LAST, ORDINARY, count_cut_off
+from interceptsim.attempts import INTERCEPT, SCORE_ONE, AttemptBatch, Decisions, empty_rows
+from interceptsim.backtest.kernels import (
+    ATTEMPTS,
+    DAY_AT,
+    FIRST,
+    LAST,
+    ORDINARY,
+    count_cut_off,
+    count_kinds,
+    place_kinds,
+)
 from interceptsim.filtering.batch_kernels import part_of
 from interceptsim.filtering.plan import NumberIndex
-from interceptsim.units import DAY_US
 
 __all__ = ["FOLDS", "SCORE_BINS", "Tally"]
 
@@ -29,7 +37,7 @@ SCORE_BINS = 102
 
 KEYS = ("day", "channel", "label", "fold", "verdict", "reason", "other_verdict", "other_reason", "matched")
 _BITS = {"channel": 1, "label": 2, "fold": 6, "verdict": 2, "reason": 7, "other_verdict": 2, "other_reason": 7}
-_MANY_FRAMES = 64
+_FIRST_KINDS = 256
 _REASON_AT = np.uint64(50)  # a number has 15 digits at most, which are 50 bits
 _DIGITS = (np.uint64(1) << _REASON_AT) - np.uint64(1)
 
@@ -44,7 +52,9 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self._counts: list[pl.DataFrame] = []
+        self._kinds = np.zeros((_FIRST_KINDS, 3), np.int64)
+        self._places = np.zeros(4 * _FIRST_KINDS, np.int64)
+        self._held = 0
         self._cut_off = NumberIndex(4)
         self.scores = np.zeros((2, 2, FOLDS, SCORE_BINS), np.int64)
         self.first_us: int | None = None
@@ -67,35 +77,21 @@ class Tally:
             fields["label"] = np.where(label < 0, 2, label)
             fields["fold"] = part_of(batch.a_number, FOLDS)
             self._add_scores(batch, found, label, fields["fold"])
-        plain = _packed(fields, len(batch))
-        notable = found.matched != 0
+        fields |= {"verdict": found.verdict, "reason": found.reason}
         if other is not None:
-            notable = notable | (other.verdict != 0)
-        (rows,) = np.nonzero(notable)
-        told = plain[rows]
-        told |= _packed({"verdict": found.verdict[rows], "reason": found.reason[rows]}, len(rows))
-        if other is not None:
-            told |= _packed({"other_verdict": other.verdict[rows], "other_reason": other.reason[rows]}, len(rows))
-        first_day, last_day = (int((t + LOCAL_OFFSET_US) // DAY_US) for t in (first, last))
-        edges = np.searchsorted(batch.time_us, _midnights(first_day, last_day))
-        for day, start, stop in zip(range(first_day, last_day + 1), [0, *edges], [*edges, len(batch)], strict=True):
-            if start == stop:
-                continue
-            low, high = np.searchsorted(rows, (start, stop))
-            here = np.bincount(plain[start:stop], minlength=1) - np.bincount(
-                plain[rows[low:high]], minlength=int(plain[start:stop].max()) + 1
-            )
-            (kinds,) = np.nonzero(here)
-            self._counts.append(_frame(day, kinds, np.zeros(len(kinds), np.uint64), here[kinds]))
-            if high > low:
-                grouped = (
-                    pl.DataFrame({"told": told[low:high], "matched": found.matched[rows[low:high]]})
-                    .group_by("told", "matched")
-                    .len()
-                )
-                self._counts.append(_frame(day, *(grouped[name].to_numpy() for name in ("told", "matched", "len"))))
+            fields |= {"other_verdict": other.verdict, "other_reason": other.reason}
+        self._count(batch.time_us, _packed(fields, len(batch)), found.matched)
         self._add_numbers(batch, found, label)
-        self._compact()
+
+    def _count(self, time_us: NDArray[np.int64], fields: NDArray[np.int64], matched: NDArray[np.uint64]) -> None:
+        """Count attempts by kind, with room made for more kinds as they come."""
+        row = 0
+        while row < len(time_us):
+            self._held, row = count_kinds(self._kinds, self._held, self._places, time_us, fields, matched, row)
+            if row < len(time_us):
+                self._kinds = np.concatenate([self._kinds, np.zeros_like(self._kinds)])
+                self._places = np.zeros(4 * len(self._kinds), np.int64)
+                place_kinds(self._kinds[: self._held], self._places)
 
     def _add_numbers(self, batch: AttemptBatch, found: Decisions, label: NDArray[np.int8] | None) -> None:
         (cut,) = np.nonzero(found.verdict == INTERCEPT)
@@ -119,16 +115,16 @@ class Tally:
             at = (label[which] * np.int64(FOLDS) + fold[which]) * SCORE_BINS + bins
             self.scores[k] += np.bincount(at, minlength=2 * FOLDS * SCORE_BINS).reshape(2, FOLDS, SCORE_BINS)
 
-    def _compact(self) -> None:
-        if len(self._counts) > _MANY_FRAMES:
-            self._counts = [self.counts]
-
     @property
     def counts(self) -> pl.DataFrame:
         """All counts so far, by KEYS."""
-        empty = np.zeros(0, np.int64)
-        frames = [_frame(0, empty, empty.astype(np.uint64), empty), *self._counts]
-        return pl.concat(frames).group_by(KEYS).agg(pl.col("count").sum()).sort(KEYS)
+        word, matched, count = self._kinds[: self._held].T
+        columns: dict[str, Any] = {"day": word >> DAY_AT}
+        shift = 0
+        for name, bits in _BITS.items():
+            columns[name] = word >> shift & (1 << bits) - 1
+            shift += bits
+        return pl.DataFrame({**columns, "matched": matched.astype(np.uint64), "count": count}).sort(KEYS)
 
     @property
     def numbers(self) -> pl.DataFrame:
@@ -148,10 +144,6 @@ class Tally:
         return found.sort("reason", "a_number")
 
 
-def _midnights(first_day: int, last_day: int) -> NDArray[np.int64]:
-    return np.arange(first_day + 1, last_day + 1, dtype=np.int64) * DAY_US - LOCAL_OFFSET_US
-
-
 def _packed(fields: dict[str, Any], n: int) -> NDArray[np.int64]:
     """Return fields side by side in one integer a row."""
     word = np.zeros(n, np.int64)
@@ -161,12 +153,3 @@ def _packed(fields: dict[str, Any], n: int) -> NDArray[np.int64]:
             word |= fields[name].astype(np.int64) << shift
         shift += bits
     return word
-
-
-def _frame(day: int, word: NDArray[np.int64], matched: NDArray[np.uint64], count: NDArray[Any]) -> pl.DataFrame:
-    columns: dict[str, Any] = {"day": np.full(len(word), day, np.int64)}
-    shift = 0
-    for name, bits in _BITS.items():
-        columns[name] = (word >> shift & (1 << bits) - 1).astype(np.int64)
-        shift += bits
-    return pl.DataFrame({**columns, "matched": matched, "count": count.astype(np.int64)})
