@@ -34,7 +34,7 @@ from interceptsim.filtering.plan import NumberIndex, state_table
 from interceptsim.network.load import validity_of
 from interceptsim.response.police import WORD
 from interceptsim.traffic.agenda import lines_due
-from interceptsim.traffic.kernels import Supply, empty_draws, generate
+from interceptsim.traffic.kernels import Supply, empty_draws, end_lines, generate
 from interceptsim.units import DAY_US, HOUR_US
 from interceptsim.world import SIMULATED_COLUMNS, Accounts, World
 
@@ -110,6 +110,7 @@ class DataPlane:
             validity_us=validity_of(world.scenario.network, population.names),
             epoch_us=world.epoch_us,
             end_us=world.to_hour * HOUR_US,
+            counted_us=world.from_hour * HOUR_US,
             subscribers=max(world.scenario.population.subscribers // world.scale, 1),
             stride=world.scale,
             incoming="a_incoming" in core.needs,
@@ -175,7 +176,7 @@ class DataPlane:
             pending = 0
             while cursor < stop or pending:
                 if core.says:
-                    n, cursor, pending = generate(*supply, cursor, stop, pending, *into, a.daily, a.folds)
+                    n, cursor, pending = generate(*supply, cursor, stop, pending, *into, a.daily, a.folds, a.idle_us)
                     self._settle(worker, n, self._state)
                     continue
                 cursor, pending, n, held = advance_lines(
@@ -376,6 +377,10 @@ class DataPlane:
             raise LookaheadError("network.measure_every", from_us, self.decided_us)
         self._supply.lost[:] = lost
         self._supply.lag_us[:] = lag_us
+
+    def end(self) -> None:
+        """Count what is left to be counted once all is decided."""
+        end_lines(self._lines, self._groups, self._supply, self._workers[0].accounts.idle_us)
 
     def take_day(self) -> NDArray[np.int64]:
         """Return the counts since the last call, int64 (cells, columns), and begin again from zero."""

@@ -151,6 +151,7 @@ def account(
     daily, folds, rules = accounts.daily, accounts.folds, accounts.rules
     load, held_us = accounts.load, accounts.held_us
     numbers, complained, cut_off = accounts.numbers, accounts.complaints, accounts.cut_off
+    bought = accounts.bought
     which, code, reason, matched_by, outcomes = rows.line, rows.code, rows.reason, rows.matched, rows.outcome
     generation, ordinal, fresh, time_us = rows.generation, rows.ordinal, rows.fresh, rows.time_us
     b_number = rows.b_number
@@ -191,7 +192,7 @@ def account(
             lure = draw(key0, key1, group.again_stream, line.index, ordinal[r])[0] if group.again_bound > 0 else word
             react(line, group, at, outcome == INTERCEPTED, outcome == ANSWERED, b_number[r], lure)
         column = reason[r] * _OUTCOMES + outcome
-        daily[line.cell, column] += 1
+        daily[line.cell + line.elsewhere if at >= line.back_us else line.cell, column] += 1
         folds[line.fold, line.group, column] += 1
         matched = matched_by[r]
         if matched != np.uint64(0):
@@ -207,6 +208,8 @@ def account(
             if supply.response and not group.ordinary:
                 held = _count_reached(words, held, at, i, line, group, generation[r], ordinal[r], outcome)
             numbers[line.fold, line.group] += fresh[r]
+            bought[line.fold, line.group] += generation[r] - line.bought
+            line.bought = generation[r]
             if fresh[r] and line.reported != generation[r] and group.found_bound > 0:
                 if draw(key0, key1, group.police_stream, line.index, generation[r])[1] < group.found_bound:
                     line.reported = generation[r]
@@ -252,7 +255,19 @@ def advance_lines(
     held = 0
     while True:
         n, cursor, pending = generate(
-            lines, groups, supply, agenda, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
+            lines,
+            groups,
+            supply,
+            agenda,
+            until_us,
+            cursor,
+            stop,
+            pending,
+            draws,
+            rows,
+            accounts.daily,
+            accounts.folds,
+            accounts.idle_us,
         )
         decide(ops, pool, rows, n, state)
         held = account(lines, groups, supply, rows, n, accounts, words, held)
@@ -283,7 +298,19 @@ def present_lines(
     """
     while (cursor < stop or pending > 0) and held + rows.time_us.shape[0] <= presented.shape[0]:
         n, cursor, pending = generate(
-            lines, groups, supply, agenda, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
+            lines,
+            groups,
+            supply,
+            agenda,
+            until_us,
+            cursor,
+            stop,
+            pending,
+            draws,
+            rows,
+            accounts.daily,
+            accounts.folds,
+            accounts.idle_us,
         )
         for r in range(n):
             one = presented[held + r]

@@ -158,6 +158,7 @@ def _in_columns(
                 recorder.end_day()
             if progress:
                 progress(day + 1, warm_up + days, decided_before + plane.totals().made())
+        plane.end()
     finally:
         plane.close()
     totals = plane.totals()
@@ -223,6 +224,7 @@ def _compile() -> float:
     for edge in _edges(0, scenario.slice_us):
         control.receive(plane.advance(edge))
         control.run_until(edge)
+    plane.end()
     return time.perf_counter() - started
 
 
