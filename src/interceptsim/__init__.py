@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         LookaheadError,
         ResultsError,
     )
-    from interceptsim.experiments.compare import Comparison, compare
+    from interceptsim.experiments.compare import Comparison, compare, open_comparison
     from interceptsim.experiments.optimise import Optimum, optimise
     from interceptsim.experiments.profile import Profile, profile
     from interceptsim.experiments.sensitivity import Sensitivities, sensitivity
@@ -62,6 +62,7 @@ _HOMES = {
     "figures": "ledger",
     "load": "scenario_files",
     "load_study": "experiments.study",
+    "open_comparison": "experiments.compare",
     "open_run": "results",
     "open_sweep": "experiments.sweep",
     "optimise": "experiments.optimise",
@@ -101,6 +102,7 @@ __all__ = [
     "figures",
     "load",
     "load_study",
+    "open_comparison",
     "open_run",
     "open_sweep",
     "optimise",

@@ -146,6 +146,7 @@ def _options_of_runs(command: Callable[..., None]) -> Callable[..., None]:
 @_options_of_runs
 @click.option("--record", type=click.Choice(["none", "sample", "all"]), default="none", show_default=True)
 @click.option("--out", metavar="DIR", help="Keep the run in a new directory.")
+@click.option("--report", metavar="FILE.html", help="Write a page about it, as `interceptsim report` does.")
 @_JSON
 def run(
     scenario: str,
@@ -154,6 +155,7 @@ def run(
     allow_python: bool,
     record: str,
     out: str | None,
+    report: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -166,6 +168,10 @@ def run(
     loaded = _load(scenario, settings, policies, allow_python=allow_python)
     if record != "none" and out is None:
         raise click.UsageError("--record needs --out DIR to put the attempts in")
+    if report is not None:
+        from interceptsim.report.page import check_libraries, write_report
+
+        check_libraries()
     with writing_aside(Path(out)) if out is not None else contextlib.nullcontext() as aside:
         folder = aside if record != "none" else None
         if folder is not None:
@@ -181,6 +187,8 @@ def run(
         print_run(result)
         if out is not None:
             click.echo(f"kept in {out}")
+    if report is not None:
+        click.echo(f"report {write_report(result, report)}", err=as_json)
 
 
 @main.command()
@@ -292,6 +300,23 @@ def optimise(file: str, settings: tuple[str, ...], **options: Any) -> None:
     from interceptsim.cli_studies import show_optimum
 
     show_optimum(_study(file, settings, options), **options)
+
+
+@main.command()
+@click.argument("kept", metavar="RUN|COMPARISON|SWEEP")
+@click.option("--out", metavar="FILE.html", help="Where the page goes; by default beside what it is about.")
+@click.option("--images", metavar="DIR", help="Draw each chart as PNG and SVG, too.")
+def report(kept: str, out: str | None, images: str | None) -> None:
+    """Write a page about what is kept: a directory of `run --out` or `compare --out`, a store or table of `sweep`.
+
+    One HTML file, which opens without a network; what is there is written over.
+    """
+    from interceptsim.report.page import open_shown, write_report
+
+    shown = open_shown(kept)
+    place = Path(kept)
+    written = write_report(shown, out or place.with_name(f"{place.resolve().stem}.html"), images=images)
+    click.echo(f"report {written}")
 
 
 @main.command()
@@ -459,7 +484,7 @@ def replay(records: str, follow: bool, as_json: bool, **options: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON Schema of each and nothing else.")
 def policies(as_json: bool) -> None:
     """List every blocking policy with what it does and its parameters."""
-    from interceptsim.filtering.registry import policy_kinds
+    from interceptsim.registry import policy_kinds
     from interceptsim.scenario import AsWritten
 
     kinds = policy_kinds()

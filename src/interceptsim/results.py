@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from interceptsim.attempts import ALLOW, DELIVER, ENTRIES, OUTCOMES, VERDICTS, Rows
 from interceptsim.errors import ConfigurationError, ResultsError
 from interceptsim.scenario import Scenario
+from interceptsim.shown import Shown
 from interceptsim.tables import validated
 
 __all__ = [
@@ -294,13 +295,19 @@ class Recorder:
         return whole
 
 
+_OPTIONAL_FRAMES = ("harm", "harm_daily", "desks", "truth", "changes", "warm_up")
+
+
 @dataclass(frozen=True)
-class RunResult:
+class RunResult(Shown):
     """Everything a run found.
 
     summary    frame (metric, value, low, high, unit, status): estimates for the full-size world
     daily      frame (date, channel, entry, hub, line_group, fraud_type, reason, outcome, count, weight):
                attempts counted at the run's scale, each standing for `weight` of the full-size world
+    harm       frame (date, fraud_type, province, age_band, measure, count, weight) of people at risk, by month, or None
+    harm_daily frame (date, fraud_type, measure, count, weight) of all that the response did, by day, or None
+    desks      frame of waits and staff by desk and tier, see `Harm.desks`, or None
     decisions  frame of recorded attempts, or None
     truth      frame (line_id, hub, campaign, fraud_type, weight) beside it, or None
     changes    frame (time_us, policy, line_id, generation, a_number, from_us) of all that control posted, the
@@ -321,6 +328,9 @@ class RunResult:
     targets: tuple[Target, ...]
     summary: pl.DataFrame
     daily: pl.DataFrame
+    harm: pl.DataFrame | None
+    harm_daily: pl.DataFrame | None
+    desks: pl.DataFrame | None
     decisions: pl.DataFrame | None
     truth: pl.DataFrame | None
     changes: pl.DataFrame | None
@@ -379,7 +389,8 @@ class RunResult:
         self.daily.write_parquet(aside / "daily.parquet")
         if self.decisions is not None and not (aside / "decisions.parquet").exists():
             self.decisions.write_parquet(aside / "decisions.parquet")
-        for name, frame in (("truth", self.truth), ("changes", self.changes), ("warm_up", self.warm_up)):
+        for name in _OPTIONAL_FRAMES:
+            frame = getattr(self, name)
             if frame is not None:
                 frame.write_parquet(aside / f"{name}.parquet")
         (aside / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False), "utf-8")
@@ -432,7 +443,7 @@ def open_run(folder: str | Path) -> RunResult:
         manifest = json.loads((path / "manifest.json").read_text("utf-8"))
         frames = {
             name: pl.read_parquet(path / f"{name}.parquet") if (path / f"{name}.parquet").exists() else None
-            for name in ("summary", "daily", "decisions", "truth", "changes", "warm_up")
+            for name in ("summary", "daily", "decisions", *_OPTIONAL_FRAMES)
         }
         summary, daily = frames["summary"], frames["daily"]
         if summary is None or daily is None:
@@ -442,6 +453,9 @@ def open_run(folder: str | Path) -> RunResult:
             summary=summary,
             daily=daily,
             decisions=frames["decisions"],
+            harm=frames["harm"],
+            harm_daily=frames["harm_daily"],
+            desks=frames["desks"],
             truth=frames["truth"],
             changes=frames["changes"],
             warm_up=frames["warm_up"],

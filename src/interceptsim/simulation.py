@@ -94,6 +94,7 @@ def run(
     else:
         tally = _in_columns(world, recorder, threads, slice_us, batch_rows, progress)
     metrics = world.metrics(tally)
+    harm = world.harm(tally)
     recorded, before = recorder.finish() if recorder else (None, None)
     return RunResult(
         scenario=scenario,
@@ -105,9 +106,12 @@ def run(
         engine=engine,
         attempts=tally.attempts,
         metrics=metrics,
-        targets=world.targets(tally.totals),
+        targets=world.targets(tally),
         summary=world.summary(tally),
         daily=world.daily_frame(tally.daily),
+        harm=harm.frame() if harm else None,
+        harm_daily=harm.daily() if harm else None,
+        desks=harm.desks() if harm else None,
         decisions=recorded,
         warm_up=before,
         truth=pl.DataFrame(vars(world.population.truth())) if recorder else None,
@@ -115,7 +119,9 @@ def run(
         wall_s=time.perf_counter() - started,
         compile_s=compile_s,
         peak_rss_bytes=peak_rss_bytes(),
-        digest=digest_of(metrics, [tally.daily, tally.totals.folds, tally.totals.rules]),
+        digest=digest_of(
+            metrics, [tally.daily, tally.totals.folds, tally.totals.rules, *(harm.arrays() if harm else ())]
+        ),
     )
 
 
@@ -126,7 +132,10 @@ def _in_columns(
     warm_up, days = world.scenario.period.warm_up_days, world.days
     plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None)
     network = world.network_load()
-    control = ControlPlane(world.scenario, world.key, plane, network=network, keep_posted=recorder is not None)
+    response = world.response()
+    control = ControlPlane(
+        world.scenario, world.key, plane, network=network, response=response, keep_posted=recorder is not None
+    )
     cut_us = network.every_us if network else DAY_US
     by_day: list[NDArray[np.int64]] = []
     decided_before = 0
@@ -153,7 +162,7 @@ def _in_columns(
         plane.close()
     totals = plane.totals()
     made = decided_before + totals.made()
-    told = control.handed_over, control.listed, control.posted, control.network_counts()
+    told = control.handed_over, control.listed, control.posted, control.network_counts(), control.finish()
     return Tally(totals, np.array(by_day), made, *told)
 
 

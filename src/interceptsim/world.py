@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -35,13 +35,15 @@ from interceptsim.attempts import (
 from interceptsim.errors import ConfigurationError
 from interceptsim.filtering.kernels import ALLOW_LISTED, OP_CODE
 from interceptsim.filtering.plan import FilterCore, compile_filter
+from interceptsim.harm import Harm
 from interceptsim.network.load import NetworkLoad
 from interceptsim.randomness import root_key
+from interceptsim.response.plane import Response, ResponseTally, Setting
 from interceptsim.results import Estimate, Posting, Replicates, Target
-from interceptsim.scenario import CalibrationTarget, Scenario
-from interceptsim.traffic.kernels import numbers_of
+from interceptsim.scenario import CalibrationTarget, Scenario, StrengthTarget
+from interceptsim.traffic.kernels import CLI_OWN, numbers_of
 from interceptsim.traffic.model import CallerGroup
-from interceptsim.traffic.population import FOLDS, Calendar, Population, build_population
+from interceptsim.traffic.population import FOLDS, Calendar, Population, Reactions, build_population
 from interceptsim.units import DAY_US, SECOND_US
 
 __all__ = ["SIMULATED_COLUMNS", "Accounts", "Progress", "Tally", "World", "column_of"]
@@ -134,6 +136,7 @@ class Tally(NamedTuple):
     listed: dict[str, int]
     posted: list[Posting]
     network: dict[str, int]
+    response: ResponseTally | None
 
 
 class World:
@@ -150,11 +153,15 @@ class World:
         self.from_hour = period.warm_up_days * 24
         self.to_hour = (period.warm_up_days + days) * 24
         self.calendar = Calendar.build(scenario.traffic.profiles, self.first_day.weekday(), self.to_hour)
-        police = scenario.police
+        police, people = scenario.police, scenario.people
         self.population: Population = build_population(
             scenario.traffic,
             scenario.hubs,
-            (police.voice_complaint_ratio, police.sms_complaint_ratio),
+            Reactions(
+                (police.voice_complaint_ratio, police.sms_complaint_ratio),
+                (people.voice_engaged_ratio, people.sms_engaged_ratio) if people else (0.0, 0.0),
+                police.own_work_ratio,
+            ),
             scale,
             self.key,
             self.calendar,
@@ -202,6 +209,27 @@ class World:
         profiles = {profile.id: profile for profile in scenario.traffic.profiles}
         weekday = self.first_day.weekday()
         return NetworkLoad(scenario.network, population.names, population.weights, profiles, weekday)
+
+    def response(self) -> Response | None:
+        """Return people and desks as they are before the run begins, None where the scenario has no people."""
+        scenario, population = self.scenario, self.population
+        if scenario.people is None:
+            return None
+        own = (population.groups["cli"] == CLI_OWN) & ~population.ordinary
+        setting = Setting(
+            key=self.key,
+            scale=self.scale,
+            lines=len(population.lines),
+            folds=FOLDS,
+            police_streams=np.where(own, population.groups["police_stream"], 0).astype(np.uint64),
+            cell_types=tuple(name for _, name in population.cells),
+            start=scenario.period.start,
+            days=self.days,
+            warm_up_days=scenario.period.warm_up_days,
+            epoch_us=self.epoch_us,
+            subscribers=max(scenario.population.subscribers // self.scale, 1),
+        )
+        return Response(scenario.people, scenario.police, scenario.responses, setting)
 
     def _elements(self) -> Iterator[tuple[str, bool, NDArray[np.bool_]]]:
         """Yield (name, whether it is of calls, which groups pass it) of each element of the network."""
@@ -274,6 +302,8 @@ class World:
             if of_calls:
                 counts[f"{name}.circuit time (us)"] = int(totals.held_us[:, there].sum())
         counts |= tally.network
+        if (harm := self.harm(tally)) is not None:
+            counts |= harm.metrics()
         counts["police.handed over"] = tally.handed_over
         counts |= {f"police.listed by {rule}": n for rule, n in tally.listed.items()}
         return counts
@@ -385,6 +415,19 @@ class World:
                 status,
             )
 
+    def harm(self, tally: Tally) -> Harm | None:
+        """Return what came of people, None where the scenario has none."""
+        people, ordinary = self.scenario.people, self.population.ordinary
+        if people is None or tally.response is None:
+            return None
+        return Harm(
+            people,
+            tally.response,
+            self.scale,
+            self.scenario.period.start,
+            lambda counted: self._replicates(tally.totals, ~ordinary, counted),
+        )
+
     def _panel_days(self, there: NDArray[np.bool_]) -> float:
         """Return how many days the lines of some ordinary groups are seen, in the mean of the full-size lines."""
         names, full = self.population.names, self.population.full_lines
@@ -393,7 +436,9 @@ class World:
 
     def summary(self, tally: Tally) -> pl.DataFrame:
         """Return the summary frame."""
-        found = itertools.chain(self.estimates(tally.totals), self._network_estimates(tally))
+        harm = self.harm(tally)
+        of_people = self._fitted_strengths(harm.estimates()) if harm else ()
+        found = itertools.chain(self.estimates(tally.totals), self._network_estimates(tally), of_people)
         rows = [(m, e.value, e.low, e.high, unit, status) for m, e, unit, status in found]
         return pl.DataFrame(rows, ["metric", "value", "low", "high", "unit", "status"], orient="row")
 
@@ -401,9 +446,22 @@ class World:
         fitted = self.scenario.fitted
         return all(p in fitted and fitted[p].figure == target.figure for p in (target.volume, target.strength))
 
-    def targets(self, totals: Accounts) -> tuple[Target, ...]:
+    def _fitted_strengths(
+        self, found: Iterable[tuple[str, Estimate, str, str]]
+    ) -> Iterator[tuple[str, Estimate, str, str]]:
+        """Yield estimates of the response, those that a strength was fitted to told as such."""
+        fitted = {target.quantity for target in self.scenario.strengths if self._is_solved(target)}
+        for metric, estimate, unit, status in found:
+            yield metric, estimate, unit, "fitted" if metric in fitted else status
+
+    def _is_solved(self, target: StrengthTarget) -> bool:
+        fitted = self.scenario.fitted.get(target.strength)
+        return fitted is not None and fitted.figure == target.figure
+
+    def targets(self, tally: Tally) -> tuple[Target, ...]:
         """Return the reported figures that the scenario speaks of, beside the simulated ones."""
         found = []
+        totals = tally.totals
         for target in self.scenario.calibration:
             figure = ledger.figure(target.figure)
             there = self._parts()[target.channel]
@@ -424,6 +482,16 @@ class World:
                     self.days != target.days,
                 )
             )
+        harm = self.harm(tally)
+        by_metric = {metric: estimate for metric, estimate, _, _ in harm.estimates()} if harm else {}
+        for wanted in self.scenario.strengths if harm else ():
+            reported, estimate = (
+                ledger.figure(wanted.figure).value * self.days / wanted.days,
+                by_metric[wanted.quantity],
+            )
+            role: Literal["fitted", "predicted"] = "fitted" if self._is_solved(wanted) else "predicted"
+            values = (reported, estimate.value, estimate.low, estimate.high, estimate.value / reported)
+            found.append(Target(wanted.figure, role, *values, self.days != wanted.days))
         return tuple(found)
 
     def daily_frame(self, daily: NDArray[np.int64]) -> pl.DataFrame:
@@ -431,20 +499,23 @@ class World:
         population = self.population
         day, cell, column = np.nonzero(daily)
         group = np.array([g for g, _ in population.cells])[cell]
-        kind = np.array([name for _, name in population.cells])[cell]
-        reasons = np.array(["", *self.core.rules])
         start = self.scenario.period.start
         dates = np.array([start + dt.timedelta(days=n) for n in range(self.days)], "datetime64[D]")
+
+        def told(names: Iterable[str], which: NDArray[np.int64]) -> pl.Series:
+            """Return a name for each place: handing over text row by row would take longer than a small run."""
+            return pl.Series(list(names), dtype=pl.Utf8).gather(which)
+
         return pl.DataFrame(
             {
                 "date": dates[day],
-                "channel": np.array([g.channel for g in population.names])[group],
-                "entry": np.array([g.entry for g in population.names])[group],
-                "hub": np.array([g.hub for g in population.names])[group],
-                "line_group": np.array([g.id for g in population.names])[group],
-                "fraud_type": kind,
-                "reason": reasons[column // len(OUTCOMES)],
-                "outcome": np.array(OUTCOMES)[column % len(OUTCOMES)],
+                "channel": told((g.channel for g in population.names), group),
+                "entry": told((g.entry for g in population.names), group),
+                "hub": told((g.hub for g in population.names), group),
+                "line_group": told((g.id for g in population.names), group),
+                "fraud_type": told((name for _, name in population.cells), cell),
+                "reason": told(("", *self.core.rules), column // len(OUTCOMES)),
+                "outcome": told(OUTCOMES, column % len(OUTCOMES)),
                 "count": daily[day, cell, column],
                 "weight": population.weights[group],
             }

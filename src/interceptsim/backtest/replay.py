@@ -28,7 +28,7 @@ from interceptsim.backtest.tally import Tally
 from interceptsim.backtest.writing import Outputs
 from interceptsim.errors import ConfigurationError
 from interceptsim.filtering.plan import FilterCore, compile_filter
-from interceptsim.filtering.registry import policies_of
+from interceptsim.registry import policies_of
 from interceptsim.results import Estimate
 from interceptsim.scenario_files import load, load_policies, read_tables
 
