@@ -389,7 +389,7 @@ def figures(as_json: bool) -> None:
         return
     from rich.table import Table
 
-    from interceptsim.printing import plain_console
+    from interceptsim.terminal import plain_console
 
     console = plain_console()
     table = Table("id", "value", "period", "source", "note", title="Reported figures", show_lines=True)
@@ -494,7 +494,7 @@ def policies(as_json: bool) -> None:
         return
     from rich.table import Table
 
-    from interceptsim.printing import plain_console
+    from interceptsim.terminal import plain_console
 
     console = plain_console()
     shared = ("kind", "id", "enabled", "channels", "entries")
