@@ -372,7 +372,7 @@ class ReferenceEngine:
         self._attempts += 1
         self._count(line, judgement.reason, outcome)
         self._count_rules(line, judgement.matched)
-        if self._recorder and self._counts:
+        if self._recorder and self._recorder.counting:
             self._written.append((attempt, judgement, line.position, ordinal, outcome))
         self._react(line, number, attempt, ordinal, outcome)
         if line.group.spec.cli == "own":
@@ -613,9 +613,11 @@ class ReferenceEngine:
         """Begin to count after the warm-up, set down each day's attempts, tell how far it is."""
         for day in range(self._days + 1):
             yield self._at(day * DAY_US, MIDNIGHT)
+            self._set_down()
             if day == self._first_day:
                 self._control.begin_counting()
-            self._set_down()
+                if self._recorder:
+                    self._recorder.begin_counting()
             if progress and day:
                 progress(day, self._days, self._attempts)
 

@@ -213,16 +213,30 @@ _RECORDED = (
 
 
 class Recorder:
-    """Keeps decided attempts, day by day, in memory or as Parquet parts in a directory."""
+    """Keeps decided attempts, day by day, in memory or as Parquet parts in a directory.
 
-    def __init__(self, rules: tuple[str, ...], folder: Path | None, keep: NDArray[np.bool_] | None) -> None:
+    Where `from_start`, those of the warm-up are kept too, apart: a chain that remembers numbers over midnight decides
+    the counted days by them.
+    """
+
+    def __init__(
+        self, rules: tuple[str, ...], folder: Path | None, keep: NDArray[np.bool_] | None, *, from_start: bool = False
+    ) -> None:
         self._rules = ["", *rules]
         self._folder = folder
         self._keep = keep
         self._batches: list[dict[str, NDArray[Any]]] = []
         self._frames: list[pl.DataFrame] = []
         self._parts: list[Path] = []
-        self.counting = False
+        self.counting = from_start
+        self._warm_up: pl.DataFrame | None = None
+
+    def begin_counting(self) -> None:
+        """Put what was kept of the warm-up apart: a frame, or a file in the folder."""
+        self.counting = True
+        whole = self._finish("warm_up.parquet")
+        self._warm_up = whole if isinstance(whole, pl.DataFrame) else None
+        self._frames, self._parts = [], []
 
     def add(self, rows: Rows, n: int) -> None:
         """Take copies of the first `n` rows, those of kept lines only; called from several threads."""
@@ -263,20 +277,25 @@ class Recorder:
         self._parts.append(self._folder / f"part-{len(self._parts):05}.parquet")
         frame.write_parquet(self._parts[-1])
 
-    def finish(self) -> pl.DataFrame | Path | None:
-        """Return all attempts in order: a frame, or one Parquet file where parts were written."""
+    def finish(self) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
+        """Return the attempts of the counted days and of the warm-up, in order; None where they are in the folder."""
+        whole = self._finish("decisions.parquet")
+        return whole if isinstance(whole, pl.DataFrame) else None, self._warm_up
+
+    def _finish(self, name: str) -> pl.DataFrame | Path | None:
+        """Return attempts in order: a frame, or one Parquet file where parts were written."""
         if self._folder is None:
             return pl.concat(self._frames) if self._frames else None
         if not self._parts:
             return None
-        whole = self._folder / "decisions.parquet"
+        whole = self._folder / name
         pl.scan_parquet(self._parts).sink_parquet(whole, maintain_order=True)
         for part in self._parts:
             part.unlink()
         return whole
 
 
-_OPTIONAL_FRAMES = ("harm", "harm_daily", "desks", "truth", "changes")
+_OPTIONAL_FRAMES = ("harm", "harm_daily", "desks", "truth", "changes", "warm_up")
 
 
 @dataclass(frozen=True)
@@ -293,6 +312,7 @@ class RunResult(Shown):
     truth      frame (line_id, hub, campaign, fraud_type, weight) beside it, or None
     changes    frame (time_us, policy, line_id, generation, a_number, from_us) of all that control posted, the
                warm-up's too, beside it, or None; times are UTC microseconds
+    warm_up    frame of the warm-up's attempts, where a rule of the chain remembers numbers over midnight, or None
     metrics    the integer counts behind it all
     """
 
@@ -318,6 +338,7 @@ class RunResult(Shown):
     compile_s: float
     peak_rss_bytes: int
     digest: str
+    warm_up: pl.DataFrame | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return what `interceptsim run --json` prints."""
@@ -437,6 +458,7 @@ def open_run(folder: str | Path) -> RunResult:
             desks=frames["desks"],
             truth=frames["truth"],
             changes=frames["changes"],
+            warm_up=frames["warm_up"],
             targets=tuple(Target(**target) for target in manifest["targets"]),
             slice_us=round(manifest["slice_s"] * 1e6),
             **{
