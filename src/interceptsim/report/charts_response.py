@@ -58,7 +58,7 @@ _FEN = 100.0
 _MOST = 12
 _TILES = {
     "heilongjiang": ("HL", 7, 0),
-    "innermongolia": ("NM", 5, 1),
+    "inner-mongolia": ("NM", 5, 1),
     "jilin": ("JL", 7, 1),
     "xinjiang": ("XJ", 0, 2),
     "gansu": ("GS", 2, 2),
@@ -249,13 +249,14 @@ def provinces(run: RunResult) -> Figure | None:
     parts = _parts(run, "province", measure) if measure else None
     if parts is None or measure is None:
         return None
-    tiles = []
-    for name, value in parts.iter_rows():
-        tile = _TILES.get("".join(filter(str.isalpha, name.lower())))
-        if tile is not None:
-            letters, column, row = tile
-            tiles.append({"province": name, "letters": letters, "column": column, "row": row, "value": value})
-    if len(tiles) < 2:
+    found = dict(parts.iter_rows())
+    tiles: list[dict[str, Any]] = [
+        {"province": place.replace("-", " ").title(), "letters": letters, "column": column, "row": row}
+        | {"value": found.get(place, 0.0)}
+        for place, (letters, column, row) in _TILES.items()
+    ]
+    tiles.sort(key=lambda tile: -tile["value"])
+    if not tiles[0]["value"]:
         return None
     alt = altair()
     size, word = sized(float(parts["value"][0]))
@@ -284,7 +285,7 @@ def provinces(run: RunResult) -> Figure | None:
         chart,
         "Each province has one tile, about where it lies.",
         ("province", unit),
-        tuple((f"{tile['province']} ({tile['letters']})", amount(tile["value"])) for tile in tiles),
+        tuple((f"{tile['province']} ({tile['letters']})", amount(tile["value"])) for tile in tiles if tile["value"]),
     )
 
 

@@ -100,7 +100,11 @@ def _cards(run: RunResult) -> Iterator[Card]:
                 continue
             share = metric in ("interception ratio", "precision")
             value = per_cent(one.value) if share else amount(one.value)
-            ends = f"{per_cent(one.low)} – {per_cent(one.high)}" if share else between(one.low, one.high, one.value)
+            ends = (
+                f"{per_cent(one.low)} – {per_cent(min(one.high, 1.0))}"
+                if share
+                else between(one.low, one.high, one.value)
+            )
             yield Card(title, value, ends, status[f"{channel}.{metric}"])
 
 
