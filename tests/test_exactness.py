@@ -208,7 +208,7 @@ def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
             if rule["kind"] == "reject-listed-numbers":
                 rule |= {"delay": r.choice(["1min", "2min"]), "publish_every": "1min"}
         police_delay = {"minimum": r.choice(["0s", "1min"])}
-    hard_times = Random(f"{seed}/supply")
+    hard_times = Random(f"{seed}/raids")
     if hard_times.random() < 0.5:
         policies += supply(hard_times, start, [group["id"] for group in lines])
     return Scenario.model_validate(
