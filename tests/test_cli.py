@@ -329,7 +329,8 @@ def test_a_seed_fixes_a_run_whatever_its_slice_and_threads():
 
 
 def test_targets_are_told_beside_what_was_simulated():
-    found = json.loads(answer("run", "china-2025", "--scale", 100_000, "--days", 2, "--json"))
+    more = "people.internet=4e9/year"  # so that somebody loses money in two days of a small world
+    found = json.loads(answer("run", "china-2025", "--scale", 100_000, "--days", 2, "--set", more, "--json"))
     keys = {"id", "role", "reported", "simulated", "low", "high", "ratio"}
     reported_ones = {
         "calls_intercepted_2025": 3.6e9,
