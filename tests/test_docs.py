@@ -12,6 +12,8 @@ from pydantic_core import to_jsonable_python
 from interceptsim.ledger import Parameter, figures, parameters
 from interceptsim.registry import policy_kinds
 from interceptsim.response.records import MEASURES
+from interceptsim.scenario import Scenario
+from interceptsim.tables import value_at
 
 DOCS = Path(__file__).parents[1] / "docs"
 MODEL = (DOCS / "model.md").read_text("utf-8")
@@ -62,6 +64,14 @@ def test_a_figure_has_a_parameter_that_carries_it_or_a_reason_why_it_is_not_mode
     for first, _, parameter, where in rows_of("Figures, measures, and what carries them"):
         if first.strip("`") in ids:
             assert parameter or where.startswith("not modelled, because "), first
+
+
+def test_a_parameter_that_carries_something_is_a_value_of_the_scenario(china: Scenario) -> None:
+    tables = china.as_dict()
+    carrying = " ".join(row[2] for row in rows_of("Figures, measures, and what carries them"))
+    paths = re.findall(r"`((?:traffic|people|police|policies)\.[^`*]+)`", carrying)
+    assert len(paths) > 15
+    assert [path for path in paths if value_at(tables, path) is None] == []
 
 
 def test_the_table_has_everything_that_the_response_counts() -> None:
