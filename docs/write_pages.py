@@ -24,18 +24,14 @@ def table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
 
 def sources() -> str:
     """Return the page of reported figures and of parameters, by what is known of them."""
-    figures = [
-        (
-            f.quantity,
-            f"{f.value:,.12g} {f.unit}",
-            f"{f.start or '?'} to {f.end or '?'}",
-            f"{f.publisher}, {f.published}",
-        )
-        for f in ics.figures()
-    ]
+    figures: list[tuple[object, ...]] = []
+    for f in ics.figures():
+        period = f"{f.start or '?'} to {f.end or '?'}"
+        value = f"{f.value:,.12g} {f.unit}"
+        figures.append((f.quantity, value, period, f"{f.publisher}, {f.published}"))
     parts = [
         "# Sources and assumptions",
-        "Made by `docs/write_pages.py` from `seeds/`; `interceptsim figures` prints the same, with notes and conflicts.",
+        "Made by `docs/write_pages.py` from `seeds/`; `interceptsim figures` prints the same with notes and conflicts.",
         "## Reported figures",
         table(("what", "value", "period", "source"), figures),
     ]
