@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from interceptsim.attempts import LOCAL_OFFSET_US
 from interceptsim.backtest.deciding import Progress as Told
 from interceptsim.backtest.replay import Replay
-from interceptsim.printing import plain_console, plain_table
+from interceptsim.terminal import plain_console, plain_table
 
 __all__ = ["print_replay", "record_bar"]
 
