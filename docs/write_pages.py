@@ -1,4 +1,4 @@
-"""Write the pages that are made from the package: `python docs/write_pages.py`; a test tells where they are stale."""
+"""Write the pages that are made from the package beside this file, as `make docs` does before it builds the site."""
 
 from __future__ import annotations
 
