@@ -25,10 +25,11 @@ def _(ics, kept):
 
 
 @app.cell
-def _(ics, records):
-    replayed = ics.replay(records)  # with the run's own chain and listings
+def _(ics, records, run):
+    replayed = ics.replay(records)  # with the run's own chain and listings: so every verdict is the run's
+    assert replayed.rules["intercepted"].sum() == run.metrics["voice.intercepted"] + run.metrics["sms.intercepted"]
     replayed.rules
-    return (replayed,)
+    return
 
 
 @app.cell
@@ -44,7 +45,7 @@ def _(minimal):
 @app.cell
 def _(challenger, ics, records):
     beside = ics.replay(records, challenger=challenger)
-    beside.together
+    beside.challenged
     return
 
 
