@@ -45,7 +45,7 @@ def _(minimal):
 @app.cell
 def _(challenger, ics, records):
     beside = ics.replay(records, challenger=challenger)
-    beside.challenged
+    beside.fates
     return
 
 
