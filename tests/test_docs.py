@@ -1,99 +1,70 @@
-"""Pages of docs/ that name what the code and the ledger hold."""
+"""The documentation: Python examples run, and the site builds without a warning."""
 
-from __future__ import annotations
-
+import functools
+import inspect
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic_core import to_jsonable_python
 
-from interceptsim.ledger import Parameter, figures, parameters
-from interceptsim.registry import policy_kinds
-from interceptsim.response.records import MEASURES
-from interceptsim.scenario import Scenario
-from interceptsim.tables import value_at
+import interceptsim as ics
+from interceptsim import audit
+from interceptsim.testing import sample_batch
 
-DOCS = Path(__file__).parents[1] / "docs"
-MODEL = (DOCS / "model.md").read_text("utf-8")
-POLICIES = (DOCS / "policies.md").read_text("utf-8")
-RESPONSE = [kind for kind, policy in policy_kinds().items() if policy.__module__ == "interceptsim.response.policies"]
+ROOT = Path(__file__).parents[1]
+ELSEWHERE = {"backtest.md"}  # its examples, commands too, are run by tests/backtest/test_backtest_docs.py
+PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").glob("*.md") if page.name not in ELSEWHERE)]
+WITH_EXAMPLES = [page for page in PAGES if "```python" in page.read_text("utf-8")]
+SMALL = {"scale": 100_000, "days": 2, "replications": 2}
 
 
-def as_toml(value: Any) -> str:
-    """Return a default as a scenario would have it."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name} = {as_toml(v)}" for name, v in value.items()) + "}"
-    return f'"{value}"' if isinstance(value, str) else str(value)
+def smaller(call):
+    """Return a function that makes its runs smaller than it is asked to, however large those of an example are."""
+    known = inspect.signature(call).parameters
+
+    @functools.wraps(call)
+    def made(*given, **options):
+        return call(*given, **{**options, **{name: value for name, value in SMALL.items() if name in known}})
+
+    return made
 
 
-def as_documented(value: Any) -> str:
-    return value if isinstance(value, str) else as_toml(value)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: page.name)
+def test_the_examples_of_a_page_run_one_after_another(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("run", "compare", "sweep"):
+        monkeypatch.setattr(ics, name, smaller(getattr(ics, name)), raising=False)
+    monkeypatch.setattr(audit, "audit", smaller(audit.audit))
+    ics.sweep(
+        ics.load("minimal"), {"police.delay": ["3h"]}, name="delays", workers=1
+    )  # what a page reads from the store
+    space = {"ics": ics, "frame": sample_batch(500).to_frame(), "scenario": ics.load("minimal")}
+    for example in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+        exec(compile(example, page.name, "exec"), space)
 
 
-def test_all_response_policies_are_found() -> None:
-    assert len(RESPONSE) == 11
+def test_every_page_has_its_place_in_the_site():
+    named = set(re.findall(r"[a-z_]+\.md", (ROOT / "mkdocs.yml").read_text("utf-8")))
+    assert named == {page.name for page in (ROOT / "docs").glob("*.md")} | {"api.md", "sources.md"}
 
 
-@pytest.mark.parametrize("kind", RESPONSE)
-def test_the_page_has_every_parameter_of_a_response_policy_with_its_default(kind: str) -> None:
-    [section] = re.findall(rf"^### `{kind}`$(.*?)(?=^##)", POLICIES, re.MULTILINE | re.DOTALL)
-    rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`|wanted) \|", section, re.MULTILINE)
-    fields = {name: f for name, f in policy_kinds()[kind].model_fields.items() if name not in {"kind", "id", "enabled"}}
-    required = {name: "2025-01-01" for name, field in fields.items() if field.is_required()}
-    values = to_jsonable_python(policy_kinds()[kind].model_validate({"kind": kind, **required}))
-    assert dict(rows) == {name: "" if name in required else as_documented(values[name]) for name in fields}
-
-
-def rows_of(heading: str) -> list[list[str]]:
-    """Return the cells of the rows of the table under a heading of model.md, its two header rows left out."""
-    [section] = re.findall(rf"^## {heading}$(.*?)(?=^## |\Z)", MODEL, re.MULTILINE | re.DOTALL)
-    lines = [line for line in section.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
-
-
-def test_the_table_has_every_reported_figure_once_in_the_order_of_the_ledger() -> None:
-    ids = [figure.id for figure in figures()]
-    firsts = [row[0].strip("`") for row in rows_of("Figures, measures, and what carries them")]
-    assert [first for first in firsts if first in ids] == ids
-
-
-def test_a_figure_has_a_parameter_that_carries_it_or_a_reason_why_it_is_not_modelled() -> None:
-    ids = {figure.id for figure in figures()}
-    for first, _, parameter, where in rows_of("Figures, measures, and what carries them"):
-        if first.strip("`") in ids:
-            assert parameter or where.startswith("not modelled, because "), first
-
-
-def test_a_parameter_that_carries_something_is_a_value_of_the_scenario(china: Scenario) -> None:
-    tables = china.as_dict()
-    carrying = " ".join(row[2] for row in rows_of("Figures, measures, and what carries them"))
-    paths = re.findall(r"`((?:traffic|people|police|policies)\.[^`*]+)`", carrying)
-    assert len(paths) > 15
-    assert [path for path in paths if value_at(tables, path) is None] == []
-
-
-def test_the_table_has_everything_that_the_response_counts() -> None:
-    firsts = [row[0] for row in rows_of("Figures, measures, and what carries them")]
-    assert [m for m in MEASURES if not any(first.startswith(f"`{m}`: ") for first in firsts)] == []
-
-
-def test_every_response_policy_carries_something() -> None:
-    carrying = " ".join(row[1] for row in rows_of("Figures, measures, and what carries them"))
-    assert [kind for kind in RESPONSE if f"`{kind}`" not in carrying] == []
-
-
-def row_of(parameter: Parameter) -> str:
-    swept = f"{parameter.low} to {parameter.high}" if parameter.low is not None else ""
-    return f"| `{parameter.id}` | {parameter.quantity} | {parameter.value} | {parameter.status} | {swept} |"
-
-
-@pytest.mark.parametrize("parameter", parameters(), ids=lambda p: p.id)
-def test_the_page_has_a_parameter_as_the_ledger_has_it(parameter: Parameter) -> None:
-    assert MODEL.count(f"\n{row_of(parameter)}\n") == 1, row_of(parameter)
-
-
-def test_the_page_has_no_parameter_that_the_ledger_has_not() -> None:
-    ids = re.findall(r"^\| `([a-z0-9-]+)` \|", MODEL[MODEL.index("## Parameters") :], re.MULTILINE)
-    assert sorted(ids) == sorted(parameter.id for parameter in parameters())
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning_and_tells_of_every_public_name_and_parameter(tmp_path):
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    for command in (
+        [sys.executable, "docs/write_pages.py"],
+        [Path(sys.executable).with_name("zensical"), "build", "--strict"],
+    ):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Warning" not in done.stdout + done.stderr
+    site = tmp_path / "runs" / "site"
+    assert {page.stem for page in site.glob("*.html")} >= {page.stem for page in (tmp_path / "docs").glob("*.md")}
+    names, known = ((site / page).read_text("utf-8") for page in ("api.html", "sources.html"))
+    assert all(f'id="{name.lower()}' in names for name in ics.__all__)
+    assert known.count("<tr>") == len(ics.parameters()) + len(ics.figures()) + 5  # and the heads of five tables
