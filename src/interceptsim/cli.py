@@ -320,6 +320,22 @@ def report(kept: str, out: str | None, images: str | None) -> None:
 
 
 @main.command()
+@click.argument("run", metavar="RUN")
+@click.argument("who", metavar="ID")
+@_JSON
+def story(run: str, who: str, as_json: bool) -> None:
+    """Tell the whole story of one recorded person or number of a RUN's directory, in order."""
+    from interceptsim.printing_response import print_story
+    from interceptsim.results import open_run
+
+    told = open_run(run).story(who)
+    if as_json:
+        click.echo(json.dumps({"id": who, "story": told.to_dicts()}, default=str))
+    else:
+        print_story(told, who)
+
+
+@main.command()
 @click.argument("scenario", default="china-2025")
 @click.option("--limit", default=0.95, show_default=True, help="AUC that no single column may exceed.")
 @_options_of_runs

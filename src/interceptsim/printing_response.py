@@ -6,9 +6,9 @@ import polars as pl
 from rich.console import Console
 
 from interceptsim.results import RunResult
-from interceptsim.terminal import plain_table, readable, span
+from interceptsim.terminal import plain_console, plain_table, readable, span
 
-__all__ = ["print_response"]
+__all__ = ["print_response", "print_story"]
 
 _PEOPLE = {
     "engaged": "began to fall for it",
@@ -57,13 +57,21 @@ def print_response(console: Console, result: RunResult) -> None:
         console.print(table)
     if result.desks is None or result.desks.is_empty():
         return
-    columns = ("jobs", "served", "given up", "mean wait", "9 in 10 within", "busy")
+    columns = ("jobs", "given up", "mean wait", "9 in 10", "busy")
     table = plain_table(f"Desks, jobs at 1:{result.scale}", ("desk", "tier"), columns)
     for row in result.desks.iter_rows(named=True):
-        counts = (f"{row[name]:,}" for name in ("jobs", "served", "given_up"))
+        counts = (f"{row[name]:,}" for name in ("jobs", "given_up"))
         waits = (_hours(row["wait_mean_s"]), _hours(row["wait_p90_s"]))
         table.add_row(row["desk"], row["tier"], *counts, *waits, f"{row['busy_ratio']:.2f}")
     console.print(table)
+
+
+def print_story(told: pl.DataFrame, who: str) -> None:
+    """Print the story of a person or a number."""
+    table = plain_table(f"The story of {who}", ("local time", "what happened", "by"), ("yuan",))
+    for time, event, policy, yuan in told.iter_rows():
+        table.add_row(f"{time:%Y-%m-%d %H:%M}", event, policy, f"{yuan:,.0f}" if yuan else "")
+    plain_console().print(table)
 
 
 def _is(metric: str) -> pl.Expr:

@@ -206,7 +206,7 @@ class ReferenceEngine:
             world.key,
             self,
             network=world.network_load(),
-            response=world.response(),
+            response=world.response(story_folds=recorder.story_folds if recorder else 0),
             keep_posted=recorder is not None,
         )
         self._at: Final = self._control.at

@@ -112,6 +112,7 @@ def run(
         harm=harm.frame() if harm else None,
         harm_daily=harm.daily() if harm else None,
         desks=harm.desks() if harm else None,
+        stories=harm.stories() if harm else None,
         decisions=recorded,
         warm_up=before,
         truth=pl.DataFrame(vars(world.population.truth())) if recorder else None,
@@ -132,7 +133,7 @@ def _in_columns(
     warm_up, days = world.scenario.period.warm_up_days, world.days
     plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None)
     network = world.network_load()
-    response = world.response()
+    response = world.response(story_folds=recorder.story_folds if recorder else 0)
     control = ControlPlane(
         world.scenario, world.key, plane, network=network, response=response, keep_posted=recorder is not None
     )
