@@ -242,7 +242,7 @@ def _values(record: dict[str, Any], wanted: tuple[str, ...]) -> list[str | None]
     """Return the wanted values as text, or what is wrong with one."""
     values: list[str | None] = []
     for name in wanted:
-        value = record.get(name)
+        value: Any = record.get(name)
         kind: Any = type(value)
         if kind is str:
             text = value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
