@@ -131,7 +131,7 @@ def _in_columns(
 ) -> Tally:
     """Advance the data plane and control slice by slice."""
     warm_up, days = world.scenario.period.warm_up_days, world.days
-    plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None)
+    plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None, slice_us)
     network = world.network_load()
     response = world.response(story_folds=recorder.story_folds if recorder else 0)
     control = ControlPlane(
@@ -159,6 +159,7 @@ def _in_columns(
                 recorder.end_day()
             if progress:
                 progress(day + 1, warm_up + days, decided_before + plane.totals().made())
+        plane.end()
     finally:
         plane.close()
     totals = plane.totals()
@@ -224,6 +225,7 @@ def _compile() -> float:
     for edge in _edges(0, scenario.slice_us):
         control.receive(plane.advance(edge))
         control.run_until(edge)
+    plane.end()
     return time.perf_counter() - started
 
 
