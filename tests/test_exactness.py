@@ -352,8 +352,11 @@ def test_the_random_scenarios_pass_through_what_may_go_wrong() -> None:
 class NaiveControl:
     """The control plane once more, as simply as can be: a process for each number complained of and each list."""
 
-    def __init__(self, scenario: Scenario, key: Any, port: Any, *, network: Any, keep_posted: bool) -> None:
+    def __init__(
+        self, scenario: Scenario, key: Any, port: Any, *, network: Any, response: None, keep_posted: bool
+    ) -> None:
         assert keep_posted
+        assert response is None
         assert network
         self.env = simpy.Environment()
         self.handed_over = 0
@@ -380,6 +383,9 @@ class NaiveControl:
 
     def network_counts(self) -> dict[str, int]:
         return dict(self._found)
+
+    def finish(self) -> None:
+        """Nobody falls for fraud in this scenario."""
 
     def _measure(self) -> Any:
         """Measure the trunk group and the message centre of a lively scenario, every hour."""

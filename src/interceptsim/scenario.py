@@ -322,6 +322,10 @@ class Scenario(_Part):
         longest = MAX_SLICE_US if self.network is None else min(MAX_SLICE_US, self.network.measure_every)
         return min(self.lookahead_us or longest, longest)
 
+    def __repr__(self) -> str:
+        """Return which scenario it is: all of its values would fill pages."""
+        return f"Scenario({self.name!r})"
+
     def as_dict(self) -> dict[str, Any]:
         """Return the scenario as plain tables that read back to an equal one."""
         return self.model_dump(mode="json", exclude_none=True)

@@ -125,8 +125,8 @@ class _Desk(ResponsePolicy):
 class Call96110(_Desk):
     """Call people of the medium and high tiers from 96110: `agents` of the whole country, high tiers first.
 
-    A call takes `talk`, answered or not a third of it; it is taken with probability `reach_ratio`, else tried again
-    `redial` later, `tries` times in all. Who takes it heeds it with `heed_ratio`.
+    A call is taken with probability `reach_ratio`, else tried again `redial` later, `tries` times in all. It keeps an
+    agent for `talk`, or a third of that where it is not taken. Who takes it heeds it with `heed_ratio`.
     """
 
     kind: Literal["call-96110"]
