@@ -26,7 +26,7 @@ from interceptsim.dataplane_kernels import (
     take_presented,
 )
 from interceptsim.errors import LookaheadError
-from interceptsim.filtering.kernels import decide
+from interceptsim.filtering.kernels import ARGUMENTS, decide
 from interceptsim.filtering.plan import NumberIndex, state_table
 from interceptsim.network.load import validity_of
 from interceptsim.response.police import COMPLAINT
@@ -267,8 +267,9 @@ class DataPlane:
         line: NDArray[np.int64],
         generation: NDArray[np.int64],
         from_us: NDArray[np.int64],
+        until_us: NDArray[np.int64],
     ) -> None:
-        """List the numbers (line, generation) for a rule from given times on, in us from the start of the run.
+        """List the numbers (line, generation) for a rule from given times to others, in us from the start of the run.
 
         They are numbers that have presented themselves, since nobody knows of others; one that its line has
         given up meanwhile is passed over.
@@ -280,7 +281,8 @@ class DataPlane:
         if from_us.min() < self.decided_us:
             raise LookaheadError(f"policies.{policy_id}", int(from_us.min()), self.decided_us)
         word = self._core.first_word[policy_id]
-        list_numbers(self._lines, self._state, word, line, generation, from_us, self._epoch_us)
+        ends = self._core.ops[self._core.rules.index(policy_id), ARGUMENTS + 13] != 0
+        list_numbers(self._lines, self._state, word, ends, line, generation, from_us, until_us, self._epoch_us)
 
     def take_measured(self) -> NDArray[np.int64]:
         """Return what came to the network since the last call, int64 (groups, 2), and begin again from zero."""

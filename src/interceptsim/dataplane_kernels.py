@@ -346,9 +346,11 @@ def list_numbers(
     lines: Table,
     state: Column,
     word: Scalar,
+    ends: Scalar,
     which: Column,
     generation: Column,
     listed_from_us: Column,
+    listed_until_us: Column,
     epoch_us: Scalar,
 ) -> None:
     """Enter listings of numbers that their lines still have: rules from then on, the line by its notice."""
@@ -356,4 +358,6 @@ def list_numbers(
         line = lines[which[k]]
         if line.generation == generation[k]:
             state[which[k], word] = epoch_us + listed_from_us[k]
+            if ends:
+                state[which[k], word + 1] = epoch_us + listed_until_us[k]
             line.dies_us = min(line.dies_us, listed_from_us[k] + line.notice_us)

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from interceptsim.audit import Audit, View
 from interceptsim.experiments.compare import Comparison
+from interceptsim.response.wrongly_listed import KINDS
 from interceptsim.results import Estimate, RunResult
 from interceptsim.scenario import Scenario
 from interceptsim.units import DAY_US
@@ -197,6 +198,7 @@ def _print_false_positives(console: Console, result: RunResult) -> None:
             shown = readable(labelled.value) if labelled else "0"
             table.add_row(callers.id, _over(cut), readable(rate.value), shown, _over(hit))
     console.print(table)
+    _print_wrongly_listed(console, found, over)
     shares = [f"{found[f'{c}.precision'].value:.3f} of {u}" for c, u in _UNITS.items() if f"{c}.precision" in found]
     sampled = sum(result.metrics.get(f"ordinary {channel}.made", 0) for channel in _UNITS)
     console.print(
@@ -204,6 +206,21 @@ def _print_false_positives(console: Console, result: RunResult) -> None:
         f"{sampled:,} attempts, {sampled / max(result.attempts, 1):.0%} of all that were decided.\n",
         style="dim",
     )
+
+
+def _print_wrongly_listed(console: Console, found: dict[str, Estimate], over: str) -> None:
+    """Print who is listed though they are no fraudsters, and for how long they are cut off."""
+    kinds = [name for name in KINDS if f"{name}.people listed" in found]
+    columns = ("cut off", "calls", "mean hours", "median", "95 %")
+    title = f"Listed though they are no fraudsters, by what is handed over {over}: people\n"
+    table = plain_table(f"{title}cut off, calls intercepted, hours until unblocked", ("",), columns)
+    for name in kinds:
+        counted = [_over(found[f"{name}.{of}"]) for of in ("people cut off", "calls intercepted")]
+        hours = [found.get(f"{name}.hours until unblocked, {of}") for of in ("mean", "median", "95 %")]
+        shown = ("" if of is None else f"{of.value:.0f}\n{of.low:.0f} – {of.high:.0f}" for of in hours)
+        table.add_row(name.removeprefix("handed over "), *counted, *shown)
+    if kinds:
+        console.print(table)
 
 
 def _over(estimate: Estimate) -> str:

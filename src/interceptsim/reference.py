@@ -192,7 +192,12 @@ class ReferenceEngine:
         self._key = world.key
         self._recorder = recorder
         self._control = control(
-            scenario, world.key, self, network=world.network_load(), keep_posted=recorder is not None
+            scenario,
+            world.key,
+            self,
+            network=world.network_load(),
+            wrongly_listed=world.wrongly_listed(),
+            keep_posted=recorder is not None,
         )
         self._at: Final = self._control.at
         self._env = self._control.env
@@ -230,7 +235,7 @@ class ReferenceEngine:
             self._env.process(self._present(line))
         self._control.run_until(self._days * DAY_US)
         control = self._control
-        told = control.handed_over, control.listed, control.posted, control.network_counts()
+        told = control.handed_over, control.listed, control.posted, control.network_counts(), control.wrongly_listed
         return Tally(self._accounts, self._daily, self._attempts, *told)
 
     def _draw(self, stream: int, line: int, ordinal: int) -> Words:
@@ -494,17 +499,23 @@ class ReferenceEngine:
     # What control does to the lines.
 
     def post_listing(
-        self, policy_id: str, line: NDArray[np.int64], generation: NDArray[np.int64], from_us: NDArray[np.int64]
+        self,
+        policy_id: str,
+        line: NDArray[np.int64],
+        generation: NDArray[np.int64],
+        from_us: NDArray[np.int64],
+        until_us: NDArray[np.int64],
     ) -> None:
-        """List numbers for a rule from given times on, in us from the start of the run."""
-        for which, nth, time_us in zip(line.tolist(), generation.tolist(), from_us.tolist(), strict=True):
-            self._env.process(self._list(policy_id, self._lines[which], nth, time_us))
+        """List numbers for a rule from given times to others, in us from the start of the run."""
+        for which, nth, *times in zip(*(a.tolist() for a in (line, generation, from_us, until_us)), strict=True):
+            self._env.process(self._list(policy_id, self._lines[which], nth, *times))
 
-    def _list(self, policy_id: str, line: Line, generation: int, from_us: int) -> Process:
+    def _list(self, policy_id: str, line: Line, generation: int, from_us: int, until_us: int) -> Process:
         """Put a number on a list when the time has come; its line gives it up when it notices."""
         number = line.numbers[generation]
         yield self._at(from_us, LISTING, line.position)
-        self._filter.listed_from[policy_id][number.digits] = self._world.epoch_us + from_us
+        epoch_us = self._world.epoch_us
+        self._filter.listed[policy_id][number.digits] = epoch_us + from_us, epoch_us + until_us
         yield self._at(from_us + number.notice_us, GOES, line.position)
         if line.number is number and not number.dropped.triggered:
             number.dropped.succeed()

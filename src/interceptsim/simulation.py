@@ -124,7 +124,14 @@ def _in_columns(
     warm_up, days = world.scenario.period.warm_up_days, world.days
     plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None)
     network = world.network_load()
-    control = ControlPlane(world.scenario, world.key, plane, network=network, keep_posted=recorder is not None)
+    control = ControlPlane(
+        world.scenario,
+        world.key,
+        plane,
+        network=network,
+        wrongly_listed=world.wrongly_listed(),
+        keep_posted=recorder is not None,
+    )
     cut_us = network.every_us if network else DAY_US
     by_day: list[NDArray[np.int64]] = []
     decided_before = 0
@@ -151,7 +158,7 @@ def _in_columns(
         plane.close()
     totals = plane.totals()
     made = decided_before + totals.made()
-    told = control.handed_over, control.listed, control.posted, control.network_counts()
+    told = control.handed_over, control.listed, control.posted, control.network_counts(), control.wrongly_listed
     return Tally(totals, np.array(by_day), made, *told)
 
 

@@ -36,7 +36,9 @@ from interceptsim.errors import ConfigurationError
 from interceptsim.filtering.kernels import ALLOW_LISTED, OP_CODE
 from interceptsim.filtering.plan import FilterCore, compile_filter
 from interceptsim.network.load import NetworkLoad
+from interceptsim.people import wrongly_listed_estimates
 from interceptsim.randomness import root_key
+from interceptsim.response.wrongly_listed import WronglyListed
 from interceptsim.results import Estimate, Posting, Replicates, Target
 from interceptsim.scenario import CalibrationTarget, Scenario
 from interceptsim.traffic.kernels import numbers_of
@@ -134,6 +136,7 @@ class Tally(NamedTuple):
     listed: dict[str, int]
     posted: list[Posting]
     network: dict[str, int]
+    wrongly_listed: WronglyListed | None
 
 
 class World:
@@ -202,6 +205,23 @@ class World:
         profiles = {profile.id: profile for profile in scenario.traffic.profiles}
         weekday = self.first_day.weekday()
         return NetworkLoad(scenario.network, population.names, population.weights, profiles, weekday)
+
+    def wrongly_listed(self) -> WronglyListed | None:
+        """Return what counts the people who are listed wrongly, None where no police err and no number is recycled."""
+        scenario, population = self.scenario, self.population
+        police = scenario.police
+        if not scenario.lists or not (police.false_hand_over_ratio or police.recycled_ratio):
+            return None
+        return WronglyListed(
+            police,
+            scenario.lists,
+            [group for group in scenario.traffic.ordinary if group.channel == "voice"],
+            population.lines,
+            population.groups,
+            self.key,
+            ([carrier.id for carrier in scenario.population.carriers], self.carriers()),
+            (max(scenario.population.subscribers // self.scale, 1), self.scale),
+        )
 
     def _elements(self) -> Iterator[tuple[str, bool, NDArray[np.bool_]]]:
         """Yield (name, whether it is of calls, which groups pass it) of each element of the network."""
@@ -276,6 +296,7 @@ class World:
         counts |= tally.network
         counts["police.handed over"] = tally.handed_over
         counts |= {f"police.listed by {rule}": n for rule, n in tally.listed.items()}
+        counts |= tally.wrongly_listed.metrics() if tally.wrongly_listed else {}
         return counts
 
     def _channel_of(self, there: NDArray[np.bool_]) -> int:
@@ -394,6 +415,11 @@ class World:
     def summary(self, tally: Tally) -> pl.DataFrame:
         """Return the summary frame."""
         found = itertools.chain(self.estimates(tally.totals), self._network_estimates(tally))
+        if tally.wrongly_listed is not None:
+            fraud = ~self.population.ordinary
+            full_lines = np.where(fraud, self.population.full_lines, 0.0)
+            of = self._lines(fraud), full_lines, self.strata, tally.handed_over, self.scale
+            found = itertools.chain(found, wrongly_listed_estimates(tally.wrongly_listed, *of))
         rows = [(m, e.value, e.low, e.high, unit, status) for m, e, unit, status in found]
         return pl.DataFrame(rows, ["metric", "value", "low", "high", "unit", "status"], orient="row")
 

@@ -261,11 +261,11 @@ def _outside(policy: MatchExpression | PythonPolicy) -> Rule:
 class RowFilter:
     """A chain that decides one attempt at a time, in the order in which it is called.
 
-    `listed_from` holds, for each fed list, from when (UTC us) a number is on it.
+    `listed` holds, for each fed list, from when and to when (UTC us) a number is on it.
     """
 
     def __init__(self, policies: Iterable[Any], *, carriers: tuple[str, ...] = ()) -> None:
-        self.listed_from: dict[str, dict[int, int]] = {}
+        self.listed: dict[str, dict[int, tuple[int, int]]] = {}
         self._carriers = carriers
         self._chain: list[tuple[Any, Rule]] = [(p, self._rule(p)) for p in as_policies(policies) if p.enabled]
 
@@ -290,15 +290,17 @@ class RowFilter:
 
     def _reject_listed(self, policy: RejectListedNumbers) -> Rule:
         always = set(policy.listed().tolist())
-        listed_from = self.listed_from.setdefault(policy.id, {})
+        listed = self.listed.setdefault(policy.id, {})
         salt, adopted = stream_id(f"adoption/{policy.id}"), threshold(policy.adoption_ratio)
         users = {self._carriers.index(name) for name in policy.carriers}
 
         def rule(attempt: Attempt, _: _Symptoms) -> int:
             known = attempt.a_number in always
-            if policy.feed == "police" and attempt.a_number in listed_from:
-                since = attempt.time_us - listed_from[attempt.a_number]
-                known = known or (since >= 0 and (policy.expires_after is None or since < policy.expires_after))
+            if policy.feed == "police" and attempt.a_number in listed:
+                begins, ends = listed[attempt.a_number]
+                if policy.expires_after is not None:
+                    ends = min(ends, begins + policy.expires_after)
+                known = known or begins <= attempt.time_us < ends
             if not known or (users and attempt.b_carrier not in users):
                 return DELIVER
             return INTERCEPT if _mixed(attempt.b_number ^ salt) >> 32 < adopted else DELIVER

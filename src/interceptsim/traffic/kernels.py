@@ -44,6 +44,7 @@ __all__ = [
     "NEVER",
     "Draws",
     "Supply",
+    "contact_of",
     "empty_draws",
     "generate",
     "numbers_of",
@@ -429,7 +430,7 @@ def react(
 
 
 @kernel
-def _contact(
+def contact_of(
     stream: Scalar, index: Scalar, contacts: Scalar, word: Scalar, subscribers: Scalar, stride: Scalar
 ) -> Scalar:
     """Return the number of one of a line's contacts: which, falls with the square of a 32-bit draw, so few are many."""
@@ -525,7 +526,7 @@ def generate(
                 b_number = callee[k]
                 carrier = callee_carrier[k]
                 if group.contacts > 0 and words[k] >= group.stranger_bound:
-                    b_number = _contact(
+                    b_number = contact_of(
                         group.line_stream, line.index, group.contacts, whom[k], supply.subscribers, supply.stride
                     )
                     carrier = supply.carriers[mix64(b_number) >> np.uint64(56)]
