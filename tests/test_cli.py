@@ -14,7 +14,7 @@ from click.testing import CliRunner
 import interceptsim as ics
 from interceptsim import ledger
 from interceptsim.cli import main
-from interceptsim.filtering.registry import policy_kinds
+from interceptsim.registry import policy_kinds
 
 JSON_KEYS = {
     *("scenario", "seed", "scale", "slice_s", "threads", "engine", "attempts", "metrics", "targets"),

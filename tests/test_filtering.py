@@ -13,8 +13,8 @@ from interceptsim.attempts import COLUMNS, AttemptBatch, empty_rows, link_id
 from interceptsim.errors import ColumnError, ConfigurationError
 from interceptsim.filtering.kernels import find_listed
 from interceptsim.filtering.plan import NumberIndex, PlanBuilder, compile_filter
-from interceptsim.filtering.registry import policy_kinds
 from interceptsim.filtering.rowwise import Attempt, RowFilter
+from interceptsim.registry import policy_kinds
 
 MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000
 NUMBERS = [0, 1, 12381, 95588, 8613000000000, 8615000000001, 2**64 - 1]

@@ -23,8 +23,8 @@ from interceptsim.filtering.policies import (
     ScoreText,
     Threshold,
 )
-from interceptsim.filtering.registry import AnyPolicy, policy_kinds
 from interceptsim.randomness import threshold
+from interceptsim.registry import AnyPolicy, policy_kinds
 from interceptsim.units import HOUR_US, MINUTE_US
 
 LEAST: dict[str, dict[str, Any]] = {

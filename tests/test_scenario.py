@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from interceptsim.errors import ConfigurationError
 from interceptsim.filtering.policies import ScoreText
-from interceptsim.filtering.registry import policy_kinds
 from interceptsim.ledger import figures, shipped, shipped_names
+from interceptsim.registry import policy_kinds
 from interceptsim.scenario import (
     MAX_SLICE_US,
     MIN_SLICE_US,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interceptsim.filtering.registry import policy_kinds
+from interceptsim.registry import policy_kinds
 from interceptsim.testing import PolicyFaultError, check_laws, check_policy, sample_batch
 
 RULES: dict[str, dict[str, Any]] = {

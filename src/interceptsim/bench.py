@@ -26,9 +26,9 @@ from interceptsim.compiled import Column, Scalar, kernel
 from interceptsim.errors import ConfigurationError
 from interceptsim.filtering.plan import FilterCore, compile_filter
 from interceptsim.filtering.policies import RejectListedLinks, RejectListedNumbers, RejectNumberRanges
-from interceptsim.filtering.registry import policy_kinds
 from interceptsim.filtering.rowwise import Attempt, RowFilter
 from interceptsim.randomness import draw, root_key, stream_id
+from interceptsim.registry import policy_kinds
 from interceptsim.units import DAY_US
 
 __all__ = [

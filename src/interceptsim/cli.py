@@ -427,7 +427,7 @@ def calibrate(
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON Schema of each and nothing else.")
 def policies(as_json: bool) -> None:
     """List every blocking policy with what it does and its parameters."""
-    from interceptsim.filtering.registry import policy_kinds
+    from interceptsim.registry import policy_kinds
     from interceptsim.scenario import AsWritten
 
     kinds = policy_kinds()

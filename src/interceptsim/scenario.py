@@ -17,10 +17,11 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from interceptsim.errors import ConfigurationError, nearest_name
+from interceptsim.filtering.outside import as_policies
 from interceptsim.filtering.policies import RejectListedNumbers
-from interceptsim.filtering.registry import AnyPolicy, as_policies, policy_kinds
 from interceptsim.ledger import figure, figures
 from interceptsim.network.model import Network
+from interceptsim.registry import AnyPolicy, policy_kinds
 from interceptsim.response.police import Police
 from interceptsim.tables import put, unchanged, validated
 from interceptsim.traffic.adaptation import Adaptation

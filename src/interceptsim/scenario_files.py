@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from interceptsim.errors import ConfigurationError, nearest_name
-from interceptsim.filtering.registry import AnyPolicy
 from interceptsim.ledger import shipped, shipped_names
+from interceptsim.registry import AnyPolicy
 from interceptsim.scenario import Fitted, Scenario
 from interceptsim.tables import names_in, parse_toml, put, told_within, unchanged, validated, value_at
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from interceptsim.attempts import COLUMNS, INTERCEPT, AttemptBatch
 from interceptsim.errors import InterceptSimError
+from interceptsim.filtering.outside import blocking
 from interceptsim.filtering.plan import compile_filter
-from interceptsim.filtering.registry import as_policies
 
 __all__ = ["PolicyFaultError", "check_laws", "check_policy", "sample_batch"]
 
@@ -71,7 +71,7 @@ def check_policy(policy: Any, batch: AttemptBatch | None = None, *, seed: int = 
     PolicyFaultError where they do not: the policy keeps state of its own, or looks at other rows.
     """
     batch = sample_batch() if batch is None else batch
-    policies = list(as_policies([policy]))
+    policies = list(blocking([policy]))
     wanted = _decided(policies, batch)
     _same("the same batch a second time", wanted, _decided(policies, batch))
     order = np.random.default_rng(seed).permutation(len(batch))
@@ -93,7 +93,7 @@ def check_laws(
     or rules that weigh others are not bound by these laws. Raise PolicyFaultError naming the law.
     """
     batch = sample_batch() if batch is None else batch
-    chain = list(as_policies(policies))
+    chain = list(blocking(policies))
 
     def caught(some: list[Any]) -> NDArray[np.bool_]:
         return compile_filter(some).decide(batch).verdict == INTERCEPT
@@ -106,6 +106,6 @@ def check_laws(
         if len(lost):
             raise PolicyFaultError(f"{policy.id} alone catches rows that the chain lets pass: {lost[:5].tolist()}")
     if stricter is not None:
-        lost = np.flatnonzero(together & ~caught(list(as_policies(stricter))))
+        lost = np.flatnonzero(together & ~caught(list(blocking(stricter))))
         if len(lost):
             raise PolicyFaultError(f"the stricter chain lets pass what the milder catches: {lost[:5].tolist()}")

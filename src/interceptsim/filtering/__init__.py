@@ -1,1 +1,1 @@
-"""The filter: rules are declared (`policies`, `outside`, `registry`), compiled (`plan`), executed (`kernels`)."""
+"""The filter: rules are declared (`policies`, `outside`), compiled (`plan`), executed (`kernels`)."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -16,14 +16,14 @@ from pydantic import PrivateAttr, field_validator
 
 from interceptsim.attempts import COLUMNS, INTERCEPT, AttemptBatch
 from interceptsim.errors import ConfigurationError, nearest_name
-from interceptsim.filtering.policies import ActingPolicy
+from interceptsim.filtering.policies import ActingPolicy, FilterPolicy
 
 if TYPE_CHECKING:
     import polars as pl
 
     from interceptsim.filtering.plan import PlanBuilder
 
-__all__ = ["MatchExpression", "PythonPolicy"]
+__all__ = ["MatchExpression", "PythonPolicy", "as_policies", "blocking", "is_policy"]
 
 
 @functools.cache
@@ -149,3 +149,34 @@ class PythonPolicy(ActingPolicy):
                 given=self.call,
             )
         builder.outside(self.says, *self._place())
+
+
+def is_policy(given: Any) -> bool:
+    """Whether something blocks attempts, or answers those whom attempts reach: it has `compile`, or `respond`."""
+    named = all(hasattr(given, name) for name in ("kind", "id", "enabled"))
+    return isinstance(given, FilterPolicy) or (named and callable(getattr(given, "respond", None)))
+
+
+def as_policies(policies: Iterable[Any]) -> list[Any]:
+    """Return policies ready for use: functions of a batch become `PythonPolicy`, all else stands as it is.
+
+    Raise ConfigurationError for what is neither.
+    """
+    found: list[Any] = []
+    for policy in policies:
+        if is_policy(policy):
+            found.append(policy)
+        elif callable(policy) and not isinstance(policy, type):
+            found.append(PythonPolicy.of(policy))
+        else:
+            raise ConfigurationError(
+                "policies",
+                "wanted policies (kind, id, enabled, and compile or respond) or functions of a batch",
+                given=repr(policy)[:60],
+            )
+    return found
+
+
+def blocking(policies: Iterable[Any]) -> list[FilterPolicy]:
+    """Return the policies that block attempts, in their order, ready to compile. Raise as `as_policies` does."""
+    return [policy for policy in as_policies(policies) if isinstance(policy, FilterPolicy)]

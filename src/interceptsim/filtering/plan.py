@@ -40,8 +40,8 @@ from interceptsim.filtering.kernels import (
     fine_bucket_of,
     list_fill,
 )
+from interceptsim.filtering.outside import blocking
 from interceptsim.filtering.policies import FilterPolicy
-from interceptsim.filtering.registry import as_policies
 
 if TYPE_CHECKING:
     import polars as pl
@@ -410,7 +410,7 @@ def compile_filter(policies: Iterable[Any], *, carriers: Sequence[str] = ()) -> 
     Functions of a batch stand for a Python policy; `carriers` are the names behind the codes of `b_carrier`. Raise
     ConfigurationError for more than MAX_RULES rules, two with one id, or a reference that leads nowhere.
     """
-    chain: list[FilterPolicy] = as_policies(policies)
+    chain: list[FilterPolicy] = blocking(policies)
     builder = PlanBuilder(carriers=tuple(carriers), known=tuple(policy.id for policy in chain))
     for policy in chain:
         if not policy.enabled:

@@ -1,7 +1,7 @@
 """The compiled blocking policies as users declare them: parameters in units, checked, one class a rule.
 
 A policy has a `kind`, an `id`, `enabled`, and a `compile(builder)` that adds its operation to a plan; nothing else
-is asked of one written elsewhere. Rules outside the kernels are in `outside`, the kinds there are in `registry`.
+is asked of one written elsewhere. Rules outside the kernels are in `outside`.
 """
 
 from __future__ import annotations

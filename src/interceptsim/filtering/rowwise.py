@@ -24,7 +24,7 @@ from interceptsim.attempts import (
     SCORE_ONE,
     AttemptBatch,
 )
-from interceptsim.filtering.outside import MatchExpression, PythonPolicy
+from interceptsim.filtering.outside import MatchExpression, PythonPolicy, blocking
 from interceptsim.filtering.policies import (
     AllowListedNumbers,
     LabelSuspected,
@@ -37,7 +37,6 @@ from interceptsim.filtering.policies import (
     ScoreReputation,
     ScoreText,
 )
-from interceptsim.filtering.registry import as_policies
 from interceptsim.numbering import INTERNATIONAL
 from interceptsim.randomness import stream_id, threshold
 from interceptsim.units import DAY_US, HOUR_US, MINUTE_US
@@ -267,7 +266,7 @@ class RowFilter:
     def __init__(self, policies: Iterable[Any], *, carriers: tuple[str, ...] = ()) -> None:
         self.listed: dict[str, dict[int, tuple[int, int]]] = {}
         self._carriers = carriers
-        self._chain: list[tuple[Any, Rule]] = [(p, self._rule(p)) for p in as_policies(policies) if p.enabled]
+        self._chain: list[tuple[Any, Rule]] = [(p, self._rule(p)) for p in blocking(policies) if p.enabled]
 
     def _rule(self, policy: Any) -> Rule:
         if isinstance(policy, LimitAttempts) and policy.window == "leaky-bucket":

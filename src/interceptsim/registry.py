@@ -1,4 +1,4 @@
-"""The registry of blocking policies: which kinds there are, and how an entry of a scenario is read by its kind.
+"""The registry of policies: which kinds there are, and how an entry of a scenario is read by its kind.
 
 The built-in kinds come first and in order, then those that installed packages make known by entry points of the
 group "interceptsim.policies".
@@ -7,7 +7,6 @@ group "interceptsim.policies".
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +14,7 @@ from pydantic import BaseModel, GetCoreSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
 from interceptsim.errors import ConfigurationError, nearest_name
-from interceptsim.filtering.outside import MatchExpression, PythonPolicy
+from interceptsim.filtering.outside import MatchExpression, PythonPolicy, is_policy
 from interceptsim.filtering.policies import (
     AllowListedNumbers,
     FilterPolicy,
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
-__all__ = ["AnyPolicy", "as_policies", "policy_kinds"]
+__all__ = ["AnyPolicy", "policy_kinds"]
 
 _BUILT_IN: tuple[type[BaseModel], ...] = (
     AllowListedNumbers,
@@ -63,10 +62,10 @@ def policy_kinds() -> dict[str, type[BaseModel]]:
     for entry in sorted(entry_points(group="interceptsim.policies"), key=lambda e: e.name):
         policy = entry.load()
         where = f"entry point {entry.name} = {entry.value}"
-        if not (
-            isinstance(policy, type) and issubclass(policy, BaseModel) and callable(getattr(policy, "compile", None))
-        ):
-            raise ConfigurationError(where, "wanted a pydantic model with kind, id, enabled and compile(builder)")
+        verbs = (getattr(policy, name, None) for name in ("compile", "respond"))
+        if not (isinstance(policy, type) and issubclass(policy, BaseModel) and any(map(callable, verbs))):
+            wanted = "wanted a pydantic model with kind, id, enabled and compile(builder) or respond(contacts)"
+            raise ConfigurationError(where, wanted)
         if entry.name in kinds:
             raise ConfigurationError(where, f"the kind {entry.name!r} is registered twice")
         kinds[entry.name] = policy
@@ -92,7 +91,7 @@ class _ByKind:
     @staticmethod
     def _read(given: Any) -> Any:
         kinds = policy_kinds()
-        if isinstance(given, FilterPolicy):
+        if is_policy(given):
             return given
         kind = given.get("kind") if isinstance(given, dict) else None
         if not isinstance(kind, str) or kind not in kinds:
@@ -111,23 +110,3 @@ class _ByKind:
 
 AnyPolicy = Annotated[Any, _ByKind]
 """One entry of a chain, read by its `kind`."""
-
-
-def as_policies(policies: Iterable[Any]) -> list[FilterPolicy]:
-    """Return policies ready to compile: functions of a batch become `PythonPolicy`, all else stands as it is.
-
-    Raise ConfigurationError for what is neither.
-    """
-    found: list[FilterPolicy] = []
-    for policy in policies:
-        if isinstance(policy, FilterPolicy):
-            found.append(policy)
-        elif callable(policy):
-            found.append(PythonPolicy.of(policy))
-        else:
-            raise ConfigurationError(
-                "policies",
-                "wanted policies (kind, id, enabled, compile) or functions of a batch",
-                given=repr(policy)[:60],
-            )
-    return found
