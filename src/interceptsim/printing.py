@@ -211,14 +211,14 @@ def _print_false_positives(console: Console, result: RunResult) -> None:
 def _print_wrongly_listed(console: Console, found: dict[str, Estimate], over: str) -> None:
     """Print who is listed though they are no fraudsters, and for how long they are cut off."""
     kinds = [name for name in KINDS if f"{name}.people listed" in found]
-    columns = ("cut off", "calls", "mean hours", "median", "95 %")
+    columns = ("cut off", "calls", "mean", "median", "95 %")
     title = f"Listed though they are no fraudsters, by what is handed over {over}: people\n"
     table = plain_table(f"{title}cut off, calls intercepted, hours until unblocked", ("",), columns)
     for name in kinds:
         counted = [_over(found[f"{name}.{of}"]) for of in ("people cut off", "calls intercepted")]
         hours = [found.get(f"{name}.hours until unblocked, {of}") for of in ("mean", "median", "95 %")]
         shown = ("" if of is None else f"{of.value:.0f}\n{of.low:.0f} – {of.high:.0f}" for of in hours)
-        table.add_row(name.removeprefix("handed over "), *counted, *shown)
+        table.add_row(name.removeprefix("handed over ").removesuffix(" numbers"), *counted, *shown)
     if kinds:
         console.print(table)
 
