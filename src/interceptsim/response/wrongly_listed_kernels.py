@@ -176,4 +176,5 @@ def count_people(
         if first_us >= 0:
             counts[CUT_OFF] += 1
             counts[CUT_OFF_US] += ends_us - first_us
-            hours[min((ends_us - first_us) // HOUR_US, HOURS)] += 1
+            hour: Scalar = (ends_us - first_us) // HOUR_US
+            hours[min(hour, HOURS)] += 1
