@@ -181,6 +181,11 @@ def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
         lines += [line_group(r, len(lines) + n, channel, share) for n, share in enumerate(shares)]
     policies = chain(r)
     apart = Random(f"{seed}/{ties}/unblocked")
+    if apart.random() < 0.5:
+        short = {"shorter_than": us(apart.choice([20_000_000, HOUR])), "min_answered": apart.randrange(1, 4)}
+        entries = {"entries": ["mobile-access", "a2p-account"]} if apart.random() < 0.3 else {}
+        rule = {"kind": "limit-fan-out", "id": "short", "per": apart.choice(["hour", "day"]), **entries}
+        policies.insert(0, {**rule, "short_calls": {**short, "critical": apart.choice([0.5, 1.0])}})
     for rule in policies:
         if rule["kind"] == "reject-listed-numbers" and apart.random() < 0.5:
             rule |= {"unblocked_ratio": 0.5, "unblock": "2min" if ties else delay(apart, 0, 2 * HOUR)}
@@ -303,6 +308,7 @@ def test_the_random_scenarios_pass_through_what_may_go_wrong() -> None:
         seen["a message expires"] += "expired" in outcomes
         waits = fast.decisions.filter(channel=1, outcome="open")
         seen["a message is on its way at the end"] += not waits.is_empty()
+        seen["short calls are counted"] += "short" in settled
         listed = [n for name, n in fast.metrics.items() if name.endswith(".people cut off")]
         seen["people are listed by mistake"] += bool(listed and listed[0])
         seen["recycled numbers are listed"] += bool(listed and listed[1])

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interceptsim.errors import ConfigurationError
 from interceptsim.numbering import subscriber_number
 from interceptsim.people import wrongly_listed_estimates
 from interceptsim.printing import print_run
@@ -232,6 +231,5 @@ def test_where_nobody_is_met_the_estimate_is_a_bound(minimal: Scenario) -> None:
     assert (told["recycled numbers.people cut off"].value, told["recycled numbers.people cut off"].high) == (0, 3000)
 
 
-def test_people_listed_wrongly_have_to_be_ordinary_callers(minimal: Scenario) -> None:
-    with pytest.raises(ConfigurationError, match=r"police\.recycled_ratio.*ordinary"):
-        minimal.replace({"police.recycled_ratio": 0.1})
+def test_where_there_are_no_ordinary_callers_nobody_is_listed_wrongly(minimal: Scenario) -> None:
+    assert World(minimal.replace({"police.recycled_ratio": 0.1}), 1, 100_000, 1).wrongly_listed() is None

@@ -79,6 +79,7 @@ class DataPlane:
         self._lines = population.lines.copy()  # they live; the world may start another run
         self._groups = population.groups
         self._core = core = world.core
+        self._hindsight = core.hindsight
         self._epoch_us = world.epoch_us
         self._supply = Supply(
             key=world.key,
@@ -155,6 +156,7 @@ class DataPlane:
                     core.ops,
                     core.pool,
                     self._state,
+                    self._hindsight,
                     worker.draws,
                     worker.rows,
                     a,
@@ -170,7 +172,7 @@ class DataPlane:
             rows.outside[k, :n] = says(batch)
         decide(core.ops, core.pool, rows, n, state)
         to = worker.accounts, worker.complaints
-        held = account(self._lines, self._groups, self._supply, rows, n, *to, 0)
+        held = account(self._lines, self._groups, self._supply, rows, n, *to, 0, state, self._hindsight)
         self._keep(worker, n, held)
 
     def _keep(self, worker: _Worker, n: int, held: int) -> None:
@@ -238,7 +240,7 @@ class DataPlane:
             index.reserve(index.held + len(order))
             while cursor < len(order):
                 if core.says:
-                    n, cursor = take_presented(presented, order, cursor, worker.rows)
+                    n, cursor = take_presented(presented, order, cursor, self._hindsight, worker.rows)
                     index.find(worker.rows, n)
                     self._settle(worker, n, index.state)
                     continue
@@ -255,6 +257,7 @@ class DataPlane:
                     index.table,
                     index.held,
                     index.state,
+                    self._hindsight,
                     worker.rows,
                     worker.accounts,
                     worker.complaints,

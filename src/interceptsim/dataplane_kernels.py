@@ -62,19 +62,19 @@ _OUTCOMES = len(OUTCOMES)
 @kernel
 def _fate(
     group: Record, key: Column, lost: Scalar, labelled: Scalar, index: Scalar, ordinal: Scalar
-) -> tuple[Scalar, Scalar, Scalar]:
-    """Return an outcome where no policy intercepts, for how long it wants a circuit, and the draw of a complaint."""
+) -> tuple[Scalar, Scalar, Scalar, Scalar]:
+    """Return an outcome where no policy intercepts, us that it wants a circuit, us of talk, and a complaint's draw."""
     w0, w1, w2, w3 = draw(key[0], key[1], group.fate_stream, index, ordinal)
     if group.channel == SMS:
-        return DELIVERED, np.int64(0), w3
+        return DELIVERED, np.int64(0), np.int64(0), w3
     if w1 < group.failed_bound:
-        return LOST if w0 < lost else FAILED, np.int64(0), w3
+        return LOST if w0 < lost else FAILED, np.int64(0), np.int64(0), w3
     ring = mix64(w1 << np.uint64(32) | w2) >> np.uint64(32)
     held = delay_us(ring, group.ring.kind, group.ring.minimum, group.ring.scale, group.ring.sigma)
     if w1 >= (group.labelled_bound if labelled else group.answered_bound):
-        return LOST if w0 < lost else UNANSWERED, held, w3
-    held += delay_us(w2, group.talk.kind, group.talk.minimum, group.talk.scale, group.talk.sigma)
-    return LOST if w0 < lost else ANSWERED, held, w3
+        return LOST if w0 < lost else UNANSWERED, held, np.int64(0), w3
+    talk = delay_us(w2, group.talk.kind, group.talk.minimum, group.talk.scale, group.talk.sigma)
+    return LOST if w0 < lost else ANSWERED, held + talk, talk, w3
 
 
 @kernel
@@ -87,10 +87,13 @@ def account(
     accounts: Accounts,
     complaints: Table,
     held: Scalar,
+    state: Column,
+    hindsight: Column,
 ) -> int:
     """Find and count what became of the first `n` decided rows; append first complaints to `complaints`.
 
-    Return how many complaints it then holds.
+    Return how many complaints it then holds. `hindsight` says what of it goes into the state of rules; a number then
+    has one row in a batch.
     """
     key, epoch_us, end_us, lost = supply.key, supply.epoch_us, supply.end_us, supply.lost
     lag_us, validity_us = supply.lag_us, supply.validity_us
@@ -99,7 +102,7 @@ def account(
     numbers, complained, cut_off = accounts.numbers, accounts.complaints, accounts.cut_off
     which, code, reason, matched_by, outcomes = rows.line, rows.code, rows.reason, rows.matched, rows.outcome
     generation, ordinal, fresh, time_us = rows.generation, rows.ordinal, rows.fresh, rows.time_us
-    b_number = rows.b_number
+    b_number, answered, duration_us = rows.b_number, rows.answered, rows.duration_us
     for r in range(n):
         i = which[r]
         line = lines[i]
@@ -107,13 +110,16 @@ def account(
         at = time_us[r] - epoch_us
         late = np.int64(0)
         told = False
+        talk = np.int64(0)
         if code[r] == INTERCEPT:
             outcome = INTERCEPTED
+            spoken = False
             if group.ordinary and line.cut_off_day != at // DAY_US:
                 line.cut_off_day = at // DAY_US
                 cut_off[line.fold, line.group] += 1
         else:
-            outcome, busy, word = _fate(group, key, lost[line.group], code[r] == LABEL, line.index, ordinal[r])
+            outcome, busy, talk, word = _fate(group, key, lost[line.group], code[r] == LABEL, line.index, ordinal[r])
+            spoken = outcome == ANSWERED
             load[line.group, 0] += 1
             load[line.group, 1] += busy
             if outcome == DELIVERED:
@@ -129,6 +135,11 @@ def account(
                 if at + busy > end_us:
                     outcome = OPEN
         outcomes[r] = outcome
+        answered[r] = spoken
+        duration_us[r] = talk if spoken else 0
+        for k in range(hindsight.shape[0]):
+            if hindsight[k, 0] >> rows.channel[r] & hindsight[k, 1] >> rows.entry[r] & 1:
+                state[rows.slot[r], hindsight[k, 2]] = 0 if not spoken else 1 if talk >= hindsight[k, 3] else 2
         if group.adapts and line.generation == generation[r]:
             lure = (
                 draw(key[0], key[1], group.again_stream, line.index, ordinal[r])[0] if group.again_bound > 0 else word
@@ -176,6 +187,7 @@ def advance_lines(
     ops: Column,
     pool: Column,
     state: Column,
+    hindsight: Column,
     draws: Draws,
     rows: Rows,
     accounts: Accounts,
@@ -192,7 +204,7 @@ def advance_lines(
             lines, groups, supply, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
         )
         decide(ops, pool, rows, n, state)
-        held = account(lines, groups, supply, rows, n, accounts, complaints, held)
+        held = account(lines, groups, supply, rows, n, accounts, complaints, held, state, hindsight)
         done = cursor == stop and pending == 0
         if one_batch or done or held + rows.time_us.shape[0] > complaints.shape[0]:
             return cursor, pending, n, held
@@ -299,6 +311,7 @@ def decide_presented(
     table: Column,
     known: Scalar,
     state: Column,
+    hindsight: Column,
     rows: Rows,
     accounts: Accounts,
     complaints: Table,
@@ -309,18 +322,23 @@ def decide_presented(
     """
     held = 0
     while True:
-        n, cursor = take_presented(presented, order, cursor, rows)
+        n, cursor = take_presented(presented, order, cursor, hindsight, rows)
         known = find_slots(table, known, state, rows, n)
         decide(ops, pool, rows, n, state)
-        held = account(lines, groups, supply, rows, n, accounts, complaints, held)
+        held = account(lines, groups, supply, rows, n, accounts, complaints, held, state, hindsight)
         if one_batch or cursor == order.shape[0] or held + rows.time_us.shape[0] > complaints.shape[0]:
             return cursor, known, n, held
 
 
 @kernel
-def take_presented(presented: Table, order: Column, cursor: Scalar, rows: Rows) -> tuple[int, int]:
-    """Fill `rows` with attempts in `order` from `cursor` on; return (rows filled, cursor)."""
+def take_presented(presented: Table, order: Column, cursor: Scalar, hindsight: Column, rows: Rows) -> tuple[int, int]:
+    """Fill `rows` with attempts in `order` from `cursor` on, with one where rules have hindsight.
+
+    Return (rows filled, cursor).
+    """
     n = min(rows.time_us.shape[0], order.shape[0] - cursor)
+    if hindsight.shape[0] > 0:
+        n = min(n, 1)
     for r in range(n):
         one = presented[order[cursor + r]]
         rows.time_us[r] = one.time_us

@@ -330,7 +330,7 @@ def print_audit(found: Audit) -> None:
             shown = "" if row["statistic"] == last else row["statistic"]
             last = row["statistic"]
             counts = (f"{row['numbers']:,}", str(row["days"]))
-            table.add_row(shown, row["callers"], *counts, *(readable(row[name]) for name in points))
+            table.add_row(shown, row["callers"], *counts, *(f"{row[name]:.3g}" for name in points))
         console.print(table)
     leaks = found.leaks
     console.print(f"{leaks.height or 'no'} column{'' if leaks.height == 1 else 's'} above {found.limit:g}")

@@ -354,22 +354,25 @@ class ReferenceEngine:
             return
         attempt = self._visible(line, number, ordinal, words)
         judgement = self._filter.decide(attempt)
-        outcome, complained_us = INTERCEPTED, None
+        outcome, complained_us, talk_us = INTERCEPTED, None, None
         if judgement.verdict == INTERCEPT:
             self._cut_off(line)
         else:
-            outcome, complained_us = self._fate(line, ordinal, labelled=judgement.verdict == LABEL)
+            outcome, complained_us, talk_us = self._fate(line, ordinal, labelled=judgement.verdict == LABEL)
+        answered, duration_us = talk_us is not None, talk_us or 0
+        self._filter.came_of(attempt, answered=answered, duration_us=duration_us)
         self._attempts += 1
         self._count(line, judgement.reason, outcome)
         self._count_rules(line, judgement.matched)
         if self._recorder and self._counts:
+            attempt = attempt._replace(answered=answered, duration_us=duration_us)
             self._written.append((attempt, judgement, line.position, ordinal, outcome))
         self._react(line, number, attempt, ordinal, outcome)
         if line.group.spec.cli == "own":
             self._notice(line, number, complained_us)
 
-    def _fate(self, line: Line, ordinal: int, *, labelled: bool) -> tuple[int, int | None]:
-        """Return what becomes of an attempt that is not intercepted, and when somebody complains of it, if ever."""
+    def _fate(self, line: Line, ordinal: int, *, labelled: bool) -> tuple[int, int | None, int | None]:
+        """Return what becomes of an attempt that passes, when somebody complains of it, and us of talk, if any."""
         group = line.group
         circuit, end, length, complaint = self._draw(group.fates, line.index, ordinal)
         complains = complaint < group.complaint_bound
@@ -378,23 +381,24 @@ class ReferenceEngine:
         if group.spec.channel == "sms":
             arrives_us = self._now + self._lag_us[group.position]
             if arrives_us > self._now + group.validity_us:
-                return EXPIRED, None
+                return EXPIRED, None, None
             if arrives_us > self._days * DAY_US:
-                return OPEN, None
-            return DELIVERED, arrives_us if complains else None
-        busy, outcome = 0, FAILED
+                return OPEN, None, None
+            return DELIVERED, arrives_us if complains else None, None
+        busy, outcome, talk_us = 0, FAILED, None
         if end >= group.failed_bound:
             outcome = UNANSWERED
             busy = _delay(group.spec.calls.ring, _mixed(end << 32 | length) >> 32)
             if end < (group.labelled_bound if labelled else group.answered_bound):
                 outcome = ANSWERED
-                busy += _delay(group.spec.calls.talk, length)
+                talk_us = _delay(group.spec.calls.talk, length)
+                busy += talk_us
         measured[1] += busy
         if circuit < self._lost[group.position]:
-            return LOST, None
+            return LOST, None, None
         self._accounts.held_us[line.fold, group.position] += busy * self._counts
         complained_us = self._now if complains and outcome != FAILED else None
-        return OPEN if self._now + busy > self._days * DAY_US else outcome, complained_us
+        return OPEN if self._now + busy > self._days * DAY_US else outcome, complained_us, talk_us
 
     # How fraudsters react.
 

@@ -207,7 +207,7 @@ class Posting(NamedTuple):
 
 _RECORDED = (
     *("time_us", "channel", "a_number", "b_number", "a_kind", "entry", "b_carrier", "roaming", "content", "text_score"),
-    *("link", "a_incoming", "line", "ordinal", "code", "reason", "outcome"),
+    *("link", "a_incoming", "answered", "duration_us", "line", "ordinal", "code", "reason", "outcome"),
 )
 
 

@@ -177,11 +177,6 @@ class Scenario(_Part):
                 own = [g.id for g in self.traffic.lines if g.cli == "own"]
                 _check_named(f"adaptations.{adaptation.id}.lines", "group of lines with own numbers", name, own)
         self._check_network(profiles)
-        police = self.police
-        errs = [name for name in ("false_hand_over_ratio", "recycled_ratio") if getattr(police, name) > 0]
-        if errs and not any(callers.channel == "voice" for callers in self.traffic.ordinary):
-            wanted = "wants ordinary callers of calls in traffic.ordinary, who are the people listed wrongly"
-            raise ConfigurationError(f"police.{errs[0]}", wanted, given=getattr(police, errs[0]))
         dated = [f.id for f in figures() if f.start and f.end]
         for target in self.calibration:
             _check_named(f"calibration.{target.id}.figure", "dated figure", target.figure, dated)

@@ -166,6 +166,8 @@ class World:
             scenario.adaptations,
         )
         self.core = _compiled(scenario)
+        if len(self.core.hindsight):  # what comes of an attempt bears on the next, as where lines adapt
+            self.population.groups["adapts"] = True
         self.channel = np.array([CHANNELS.index(g.channel) for g in self.population.names])
         self.expected = self._expected_latent()
         self.strata = self._strata()
@@ -207,15 +209,19 @@ class World:
         return NetworkLoad(scenario.network, population.names, population.weights, profiles, weekday)
 
     def wrongly_listed(self) -> WronglyListed | None:
-        """Return what counts the people who are listed wrongly, None where no police err and no number is recycled."""
+        """Return what counts the people who are listed wrongly.
+
+        None where police do not err and no number is recycled, or where there are no ordinary callers of calls.
+        """
         scenario, population = self.scenario, self.population
         police = scenario.police
-        if not scenario.lists or not (police.false_hand_over_ratio or police.recycled_ratio):
+        callers = [group for group in scenario.traffic.ordinary if group.channel == "voice"]
+        if not scenario.lists or not callers or not (police.false_hand_over_ratio or police.recycled_ratio):
             return None
         return WronglyListed(
             police,
             scenario.lists,
-            [group for group in scenario.traffic.ordinary if group.channel == "voice"],
+            callers,
             population.lines,
             population.groups,
             self.key,

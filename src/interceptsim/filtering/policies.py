@@ -395,7 +395,7 @@ class LimitFanOut(ActingPolicy):
         if out:
             builder.read("a_incoming")
         if short:
-            builder.read("answered", "duration_us")
+            builder.read_earlier("answered", "duration_us")
         builder.add(
             kernels.LIMIT_FAN_OUT,
             *self._place(),

@@ -174,8 +174,7 @@ class _FanOut:
         self.last: Attempt | None = None
 
 
-def _limit_fan_out(policy: LimitFanOut) -> Rule:
-    numbers: dict[int, _FanOut] = {}
+def _limit_fan_out(policy: LimitFanOut, numbers: dict[int, _FanOut]) -> Rule:
     length = HOUR_US if policy.per == "hour" else DAY_US
     salt, m = stream_id(f"fan-out/{policy.id}"), policy.sketch_bits
 
@@ -266,6 +265,7 @@ class RowFilter:
     def __init__(self, policies: Iterable[Any], *, carriers: tuple[str, ...] = ()) -> None:
         self.listed: dict[str, dict[int, tuple[int, int]]] = {}
         self._carriers = carriers
+        self._fan_outs: list[dict[int, _FanOut]] = []
         self._chain: list[tuple[Any, Rule]] = [(p, self._rule(p)) for p in blocking(policies) if p.enabled]
 
     def _rule(self, policy: Any) -> Rule:
@@ -277,7 +277,7 @@ class RowFilter:
             RejectSpoofedOrigin: _reject_spoofed,
             RejectNumberRanges: _reject_ranges,
             LimitAttempts: _limit_attempts,
-            LimitFanOut: _limit_fan_out,
+            LimitFanOut: self._limit_fan_out,
             ScoreText: _score_text,
             RejectListedLinks: _reject_links,
             ScoreReputation: _score_reputation,
@@ -286,6 +286,17 @@ class RowFilter:
             PythonPolicy: _outside,
         }
         return makers[type(policy)](policy)
+
+    def _limit_fan_out(self, policy: LimitFanOut) -> Rule:
+        self._fan_outs.append({})
+        return _limit_fan_out(policy, self._fan_outs[-1])
+
+    def came_of(self, attempt: Attempt, *, answered: bool, duration_us: int) -> None:
+        """Tell what came of an attempt that was decided without knowing: later ones of its number look back on it."""
+        for numbers in self._fan_outs:
+            seen = numbers.get(attempt.a_number)
+            if seen is not None and seen.last is attempt:
+                seen.last = attempt._replace(answered=answered, duration_us=duration_us)
 
     def _reject_listed(self, policy: RejectListedNumbers) -> Rule:
         always = set(policy.listed().tolist())
