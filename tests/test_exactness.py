@@ -236,6 +236,10 @@ def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
             "network": network(r, lines) if r.random() < 0.5 else None,
         }
     )
+    for group in scenario.traffic.ordinary:
+        if apart.random() < 0.4:
+            changes = {"rate_sigma": 1.1, "busiest": {"shares": [0.3, 0.001], "samples": [2, 2]}}
+            scenario = scenario.replace({f"traffic.ordinary.{group.id}.{name}": v for name, v in changes.items()})
     if any(group.channel == "voice" for group in scenario.traffic.ordinary) and apart.random() < 0.7:
         quarantine = delay(apart, HOUR, DAY_US)
         errs = {"false_hand_over_ratio": 0.3, "recycled_ratio": 0.5, "quarantine": quarantine}

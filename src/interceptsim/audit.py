@@ -135,10 +135,11 @@ def audit(scenario: Scenario, *, limit: float = 0.95, days: int | None = None, *
         raise ConfigurationError("traffic", "an audit wants fraud: 'latent' is 0 on every channel")
     if days is None:
         days = min(max(group.panel for group in ordinary) // DAY_US, scenario.period.days)
-    samples = {}
+    samples: dict[str, Any] = {}
     for group in ordinary:
         of_a_line = group.attempts_per_day * min(group.panel // DAY_US, days)
         enough = max(ORDINARY_ATTEMPTS / len(ordinary) / of_a_line, LEAST_LINES)
+        samples[f"traffic.ordinary.{group.id}.busiest"] = {}
         samples[f"traffic.ordinary.{group.id}.sample"] = math.ceil(min(group.sample, enough / traffic.sample_ratio))
     looked_at = scenario.replace(samples)
     if "a_incoming" not in compile_filter(scenario.policies).needs:

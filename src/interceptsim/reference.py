@@ -112,6 +112,8 @@ class Group:
         self.presents = int(record["presents"])
         self.serial, self.serial_step = int(record["serial"]), int(record["serial_step"])
         self.ordinary = isinstance(spec, CallerGroup)
+        self.first_index = int(record["first_index"])
+        self.rates = float(record["rate_from"]), float(record["rate_to"])
         self.shares = [1.0] if self.ordinary else list(world.population.hubs[spec.hub].fraud_types.values())
         self.country_code = int(record["country_code"])
         cells = world.population.cells
@@ -221,7 +223,7 @@ class ReferenceEngine:
         for position, spec in enumerate(population.names):
             group = Group(position, spec, hours[spec.profile], world)
             many = int(population.kept_lines[position])
-            for index in range(many):
+            for index in range(group.first_index, group.first_index + many):
                 line = Line(len(self._lines), index, many, group)
                 if isinstance(spec, CallerGroup):
                     line.starts_us, line.ends_us = self._panel(spec, index)
@@ -256,9 +258,10 @@ class ReferenceEngine:
         group, spec = line.group, line.group.spec
         rate, _, kind, first = self._draw(group.lines, line.index, 0)
         sigma = spec.rate_sigma
-        where = (
-            (line.index + unit(rate)) / line.many if group.ordinary else unit(rate)
-        )  # a sample has all rates in turn
+        where = unit(rate)
+        if group.ordinary:  # a sample has all rates in turn
+            low, high = group.rates
+            where = low + (line.index - group.first_index + where) / line.many * (high - low)
         factor = exp_of(sigma * normal_quantile(where) - sigma * sigma / 2.0) if sigma > 0 else 1.0
         line.gap = group.hours.week / (7.0 * spec.attempts_per_day) / factor
         self._take_part(line, kind)

@@ -167,7 +167,7 @@ class Replicates:
         """Return an estimate multiplied by what is known."""
         return Replicates(self.value * factor, self.left_out * factor)
 
-    def estimate(self, lines: int, whole: float, confidence: float = 0.95) -> Estimate:
+    def estimate(self, lines: float, whole: float, confidence: float = 0.95) -> Estimate:
         """Return the estimate with its delete-a-group jackknife interval (Kott, J. Official Statistics 17, 2001).
 
         Folds that do not differ, because nothing was counted, or everything, or all in one fold, tell nothing: then

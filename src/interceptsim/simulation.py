@@ -28,7 +28,7 @@ from interceptsim.errors import ConfigurationError
 from interceptsim.reference import ReferenceEngine
 from interceptsim.results import Recorder, RunResult, digest_of
 from interceptsim.scenario import MIN_SLICE_US, Scenario
-from interceptsim.traffic.population import FOLDS, sampled_lines
+from interceptsim.traffic.population import FOLDS, bands_of
 from interceptsim.units import DAY_US, YEAR_DAYS, format_duration
 from interceptsim.world import Progress, Tally, World
 
@@ -172,8 +172,8 @@ def recorded_bytes(scenario: Scenario, scale: int, days: int | None, record: str
     traffic, counted = scenario.traffic, scenario.period.days if days is None else days
     rows = (traffic.voice.latent + traffic.sms.latent) / YEAR_DAYS * counted / scale
     for callers in traffic.ordinary:
-        lines = sampled_lines(callers, traffic.sample_ratio, scale)
-        rows += lines * min(callers.panel / DAY_US, counted) * callers.attempts_per_day
+        for band in bands_of(callers, traffic.sample_ratio, scale):
+            rows += band.kept * min(callers.panel / DAY_US, counted) * band.attempts_per_day
     size = round(rows * _ROW_BYTES / (FOLDS if record == "sample" else 1))
     free = shutil.disk_usage(folder).free
     if 2 * size > free:  # the parts and the whole stand side by side for a moment

@@ -247,8 +247,9 @@ class World:
         for c, name in enumerate(CHANNELS):
             if ((self.channel == c) & ordinary).any():
                 parts[f"ordinary {name}"] = (self.channel == c) & ordinary
+        ids = np.array([spec.id for spec in self.population.names])
         for g in np.flatnonzero(ordinary):
-            parts[self.population.names[g].id] = np.arange(len(ordinary)) == g
+            parts[str(ids[g])] = ids == ids[g]
         return parts
 
     def _columns(self, channel: int) -> dict[str, list[int]]:
@@ -316,6 +317,15 @@ class World:
         np.add.at(count, (lines["fold"], lines["group"]), 1)
         return count * there
 
+    def _alike(self, whole: NDArray[np.float64], there: NDArray[np.bool_]) -> float:
+        """Return how many lines would bound what was never seen as some groups do: by 3 over their number of all.
+
+        `whole` is what of each group (float64) there could be: where strata are sampled unequally, all of it may be in
+        the one whose lines stand for most.
+        """
+        lines = np.maximum(self.population.kept_lines, 1)
+        return float(whole[there].sum() / max((whole[there] / lines[there]).max(initial=0.0), 1e-300))
+
     def _replicates(self, totals: Accounts, there: NDArray[np.bool_], counted: NDArray[np.int64]) -> Replicates:
         """Estimate a full-size total of some groups from counts by fold and group, int64 (FOLDS, groups)."""
         latent = totals.folds.sum(axis=2)
@@ -345,18 +355,22 @@ class World:
             yield f"{name}.latent", Estimate(whole, max(whole - reach, 0.0), whole + reach), unit, "expected"
             del found["latent"]
             ordinary = bool(self.population.ordinary[there].any())
+            alike = self._alike(self.expected, there) if ordinary else n
             for metric, replicates in found.items():
-                told = metric == "intercepted" or (metric.startswith("intercepted by ") and there.sum() > 1)
+                told = metric == "intercepted" or (
+                    metric.startswith("intercepted by ") and name.startswith("ordinary ")
+                )
                 if ordinary and replicates.value == 0 and not told:
                     continue  # nothing is said of the many ways in which nothing happened to a class
                 is_fitted = metric == "intercepted" and name in fitted
-                yield f"{name}.{metric}", replicates.estimate(n, whole), unit, "fitted" if is_fitted else status
+                yield f"{name}.{metric}", replicates.estimate(alike, whole), unit, "fitted" if is_fitted else status
             intercepted[name] = found["intercepted"]
             ratio = found["intercepted"].over(found["made"])
             if ordinary:
-                yield f"{name}.intercepted per 100,000", ratio.times(1e5).estimate(n, 1e5), unit, status
+                yield f"{name}.intercepted per 100,000", ratio.times(1e5).estimate(alike, 1e5), unit, status
                 days = Replicates.of(totals.cut_off, lines, full_lines, self.strata).times(1 / self._panel_days(there))
-                yield f"{name}.numbers cut off on a day", days.estimate(n, float(full_lines.sum())), "numbers", status
+                hit = days.estimate(self._alike(full_lines, there), float(full_lines.sum()))
+                yield f"{name}.numbers cut off on a day", hit, "numbers", status
                 continue
             shown = "assumed" if name in fitted else status
             yield f"{name}.interception ratio", ratio.estimate(n, 1.0), "ratio", shown

@@ -90,6 +90,9 @@ GROUP = np.dtype(
         ("gap", "f8"),  # mean operational time between attempts of a line of mean rate
         ("rate_sigma", "f8"),
         ("kept", "f8"),  # lines of this run
+        ("first_index", "i8"),  # of ordinary callers: that of its first line, since bands of rates share a class's
+        ("rate_from", "f8"),  # and its part of the law of rates, from one quantile to another
+        ("rate_to", "f8"),
         ("text_mean", "f8"),
         ("text_deviation", "f8"),
         ("link_bound", "i8"),  # threshold of the draw for a link in a template
@@ -227,7 +230,10 @@ def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached
         group = groups[line.group]
         w0, _, w2, w3 = draw(key[0], key[1], group.line_stream, line.index, 0)
         sigma = group.rate_sigma
-        where = (line.index + unit(w0)) / group.kept if group.ordinary else unit(w0)  # a sample has all rates in turn
+        where = unit(w0)
+        if group.ordinary:  # a sample has all rates in turn
+            nth = np.int64(line.index) - group.first_index
+            where = group.rate_from + (nth + where) / group.kept * (group.rate_to - group.rate_from)
         factor = exp_of(sigma * normal_quantile(where) - sigma * sigma / 2.0) if sigma > 0.0 else 1.0
         line.gap = group.gap / factor
         kind = choose(w2, types[:, 0], group.first_type, group.last_type)

@@ -7,8 +7,12 @@ index in the group alone, so a line is the same line at every scale and whatever
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +34,7 @@ from interceptsim.traffic.kernels import (
 from interceptsim.traffic.model import CallerGroup, Hub, LineGroup, Profile, Traffic
 from interceptsim.units import DAY_US, HOUR_US, YEAR_DAYS
 
-__all__ = ["FOLDS", "PANEL_STEP", "Calendar", "Population", "build_population", "sampled_lines"]
+__all__ = ["FOLDS", "PANEL_STEP", "Calendar", "Population", "bands_of", "build_population"]
 
 FOLDS = 50
 """Groups of lines that the jackknife leaves out in turn."""
@@ -77,7 +81,8 @@ class Population:
     """The lines of a run, at its scale.
 
     lines, groups    records of `traffic.kernels.LINE` and `GROUP`; lines that may present the same number as
-                     another stand last, from `shared_from` on
+                     another stand last, from `shared_from` on; a class of ordinary callers is a group for each band of
+                     rates, and has all their names
     cells            (line group, fraud type) of each row of the daily accounts
     full_lines       float64 (groups,): lines of the full-size world
     kept_lines       int64 (groups,): lines of this run
@@ -159,9 +164,10 @@ def _of_fraud(group: np.void, spec: LineGroup, complaint_ratio: float) -> None:
         group["presents"], group["a_kind"] = parse_number(spec.presents)
 
 
-def _of_callers(group: np.void, spec: CallerGroup) -> None:
-    """Fill in what ordinary callers have besides."""
+def _of_callers(group: np.void, spec: CallerGroup, band: Band, first_index: int) -> None:
+    """Fill in what ordinary callers of a band have besides, the index of whose first line is given."""
     group["ordinary"] = True
+    group["rate_from"], group["rate_to"], group["first_index"] = band.rate_from, band.rate_to, first_index
     group["contacts"] = spec.contacts
     group["stranger_bound"] = threshold(spec.stranger_ratio)
 
@@ -173,7 +179,8 @@ def _give_serials(groups: np.ndarray, full_lines: NDArray[np.float64], kept: NDA
         country = int(group["country_code"]) if group["own_kind"] == INTERNATIONAL else 0
         if group["ordinary"]:
             same = groups["ordinary"][:g] & (groups["own_kind"][:g] == group["own_kind"])
-            group["serial"] = OWN_SERIALS[int(group["own_kind"])] - kept[:g][same].sum() - kept[g]
+            first = OWN_SERIALS[int(group["own_kind"])] - kept[:g][same].sum() - kept[g]
+            group["serial"] = first - group["first_index"]
         elif group["cli"] == CLI_RANDOM:
             pools.setdefault((-1,), []).append(g)
         elif group["cli"] == CLI_OWN:
@@ -184,19 +191,68 @@ def _give_serials(groups: np.ndarray, full_lines: NDArray[np.float64], kept: NDA
         groups["serial_step"][members] = RANDOM_SERIALS // sizes.sum() if pool == (-1,) else sizes.sum()
 
 
-def _panel(lines: np.ndarray, spec: CallerGroup, many: int, warm_up_days: int, days: int) -> None:
+def _panel(lines: np.ndarray, spec: CallerGroup, warm_up_days: int, days: int) -> None:
     """Spread the days on which ordinary lines are seen over the counted days, in no order; each fold has all rates."""
     length = min(spec.panel // DAY_US, days)
-    first = warm_up_days + np.arange(many) * PANEL_STEP % (days - length + 1)
-    lines["fold"] = np.arange(many) % FOLDS
+    first = warm_up_days + lines["index"].astype(np.int64) * PANEL_STEP % (days - length + 1)
+    lines["fold"] = lines["index"] % FOLDS
     lines["starts_us"] = first * DAY_US
     lines["ends_us"] = (first + length) * DAY_US
 
 
-def sampled_lines(spec: CallerGroup, sample_ratio: float, scale: int) -> int:
-    """Return how many lines of ordinary callers are simulated at a scale."""
-    sample = spec.sample * sample_ratio * min(1.0, _WHOLE_SAMPLES / scale)
-    return min(spec.lines, max(round(sample), 1)) if sample > 0 else 0
+class Band(NamedTuple):
+    """Ordinary callers of a class whose rates lie between two quantiles.
+
+    lines, kept       how many there are in the full-size world, and in the run
+    attempts_per_day  the mean of their rates
+    """
+
+    rate_from: float
+    rate_to: float
+    lines: float
+    kept: int
+    attempts_per_day: float
+
+
+def bands_of(spec: CallerGroup, sample_ratio: float, scale: int) -> list[Band]:
+    """Return the bands of rates in which a class of ordinary callers is sampled at a scale, the busiest last."""
+    whole = sample_ratio * min(1.0, _WHOLE_SAMPLES / scale)
+    ends = [0.0, *(1 - share for share in spec.busiest.shares), 1.0]
+    found = []
+    for (low, high), sample in zip(pairwise(ends), (spec.sample, *spec.busiest.samples), strict=True):
+        lines = spec.lines * (high - low)
+        kept = min(math.ceil(lines), max(round(sample * whole), 1)) if whole > 0 else 0
+        # a lognormal of mean 1, weighed by its value, is one whose normal is shifted by sigma
+        part = _below(high, spec.rate_sigma) - _below(low, spec.rate_sigma)
+        found.append(Band(low, high, lines, kept, spec.attempts_per_day * part / (high - low)))
+    return found
+
+
+def _below(quantile: float, sigma: float) -> float:
+    """Return which part of all attempts lines make whose rates lie below a quantile."""
+    if sigma == 0 or quantile in {0.0, 1.0}:
+        return quantile
+    return NormalDist().cdf(NormalDist().inv_cdf(quantile) - sigma)
+
+
+def _lay_out(
+    groups: np.ndarray,
+    names: tuple[LineGroup | CallerGroup, ...],
+    kept: NDArray[np.int64],
+    warm_up_days: int,
+    days: int,
+) -> np.ndarray:
+    """Return records of the lines, group after group: index, fold of the jackknife, and when they are seen."""
+    lines = np.zeros(int(kept.sum()), LINE)
+    lines["group"] = np.repeat(np.arange(len(names)), kept)
+    lines["index"] = np.arange(len(lines)) - np.repeat(np.cumsum(kept) - kept - groups["first_index"], kept)
+    lines["fold"] = lines["index"].astype(np.int64) * FOLDS // np.maximum(np.repeat(kept, kept), 1)
+    lines["ends_us"] = NEVER
+    for g, spec in enumerate(names):
+        if isinstance(spec, CallerGroup):
+            first = int(kept[:g].sum())
+            _panel(lines[first : first + kept[g]], spec, warm_up_days, days)
+    return lines
 
 
 def build_population(
@@ -219,7 +275,7 @@ def build_population(
     own = [g for g in traffic.lines if g.cli not in _SHARED_CLI]
     names: tuple[LineGroup | CallerGroup, ...] = (
         *own,
-        *traffic.ordinary,
+        *(spec for spec in traffic.ordinary for _ in range(1 + len(spec.busiest.shares))),
         *(g for g in traffic.lines if g.cli in _SHARED_CLI),
     )
     campaigns = {
@@ -228,7 +284,9 @@ def build_population(
     groups = np.zeros(len(names), GROUP)
     cells: list[tuple[int, str]] = []
     types: list[tuple[int, int]] = []
+    bands = [band for spec in traffic.ordinary for band in bands_of(spec, traffic.sample_ratio, scale)]
     full_lines = np.zeros(len(names))
+    per_line = np.array([spec.attempts_per_day for spec in names])
     kept = np.zeros(len(names), np.int64)
     for g, spec in enumerate(names):
         profile = profiles.index(spec.profile)
@@ -237,9 +295,9 @@ def build_population(
         groups[g]["tick"] = traffic.tick
         groups[g]["first_type"] = len(cells)
         if isinstance(spec, CallerGroup):
-            _of_callers(groups[g], spec)
-            full_lines[g] = spec.lines
-            kept[g] = sampled_lines(spec, traffic.sample_ratio, scale)
+            band = bands[g - len(own)]
+            full_lines[g], kept[g], per_line[g] = band.lines, band.kept, band.attempts_per_day
+            _of_callers(groups[g], spec, band, sum(int(kept[k]) for k in range(len(own), g) if names[k] is spec))
             cells.append((g, "ordinary"))
             types.append((threshold(1.0), len(campaigns) + g))
         else:
@@ -259,17 +317,9 @@ def build_population(
         groups[g]["last_type"] = len(cells)
         groups[g]["kept"] = kept[g]
     _give_serials(groups, full_lines, kept)
-    lines = np.zeros(int(kept.sum()), LINE)
-    lines["group"] = np.repeat(np.arange(len(names)), kept)
-    lines["index"] = np.arange(len(lines)) - np.repeat(np.cumsum(kept) - kept, kept)
-    lines["fold"] = lines["index"].astype(np.int64) * FOLDS // np.maximum(np.repeat(kept, kept), 1)
-    lines["ends_us"] = NEVER
-    for g, spec in enumerate(names):
-        if isinstance(spec, CallerGroup):
-            first = int(kept[:g].sum())
-            _panel(lines[first : first + kept[g]], spec, int(kept[g]), warm_up_days, days)
+    lines = _lay_out(groups, names, kept, warm_up_days, days)
     table = np.array(types, np.uint64)
     start_lines(lines, groups, table, key, calendar.reached, calendar.weight)
-    shared_from = int(kept[: len(own) + len(traffic.ordinary)].sum())
-    per_day = full_lines * np.array([spec.attempts_per_day for spec in names])
+    shared_from = int(kept[: len(own) + len(bands)].sum())
+    per_day = full_lines * per_line
     return Population(lines, groups, table, names, tuple(cells), by_id, shared_from, full_lines, kept, per_day)
