@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from interceptsim.control import ControlPlane
 from interceptsim.randomness import root_key
-from interceptsim.response.police import COMPLAINT, hand_over_times
+from interceptsim.response.police import WORD, hand_over_times
 from interceptsim.scenario import Scenario
 from interceptsim.units import HOUR_US
 
@@ -39,7 +39,9 @@ def plane_of(scenario: Scenario) -> tuple[ControlPlane, Notebook]:
 
 
 def complaint(time_us: int, line: int = 0) -> np.ndarray:
-    return np.array([(time_us, line, 0, 7, line)], COMPLAINT)
+    word = np.zeros(1, WORD)
+    word["time_us"], word["line"], word["stream"], word["index"] = time_us, line, 7, line
+    return word
 
 
 def quick(minimal: Scenario, **changes: object) -> Scenario:

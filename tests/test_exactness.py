@@ -335,9 +335,18 @@ class NaiveControl:
     """The control plane once more, as simply as can be: a process for each number complained of and each list."""
 
     def __init__(
-        self, scenario: Scenario, key: Any, port: Any, *, network: Any, wrongly_listed: Any, keep_posted: bool
+        self,
+        scenario: Scenario,
+        key: Any,
+        port: Any,
+        *,
+        network: Any,
+        response: Any,
+        wrongly_listed: Any,
+        keep_posted: bool,
     ) -> None:
         assert keep_posted
+        assert response is None
         assert network
         self.wrongly_listed = wrongly_listed
         self.env = simpy.Environment()
@@ -362,6 +371,9 @@ class NaiveControl:
         self.handed_over = 0
         self.listed = dict.fromkeys(self.listed, 0)
         self._found.clear()
+
+    def finish(self) -> None:
+        return None
 
     def network_counts(self) -> dict[str, int]:
         return dict(self._found)

@@ -22,7 +22,7 @@ from interceptsim.randomness import (
     unit,
 )
 from interceptsim.reference import _delay
-from interceptsim.response.police import COMPLAINT, falsely_handed_over, recycled
+from interceptsim.response.police import WORD, falsely_handed_over, recycled
 from interceptsim.response.wrongly_listed import KINDS, WronglyListed
 from interceptsim.response.wrongly_listed_kernels import CUT_OFF, HOURS, INTERCEPTED, LISTED
 from interceptsim.scenario import Scenario
@@ -84,10 +84,10 @@ def erring(minimal: Scenario, **changes: Any) -> Scenario:
     return minimal.replace({**base, **changes})
 
 
-def one_by_one(world: World, complaint: Any, known: int, kind: int) -> list[int] | None:
+def one_by_one(world: World, word_of: Any, known: int, kind: int) -> list[int] | None:
     """Return what is counted of one person, in plain Python from the description; None where none is listed."""
     scenario, key, salt = world.scenario, world.key, stream_id(KINDS[kind])
-    stream, index, generation = (int(complaint[name]) for name in ("stream", "index", "generation"))
+    stream, index, generation = (int(word_of[name]) for name in ("stream", "index", "generation"))
     lists = [p for p in scenario.lists if p.action == "intercept" and "voice" in p.channels]
     who, which, wait, known_by = draw(*key, stream ^ salt, index, generation << 32)
     has = known + (_delay(scenario.police.quarantine, wait) if kind else 0)
@@ -140,25 +140,25 @@ def one_by_one(world: World, complaint: Any, known: int, kind: int) -> list[int]
 
 def found_of(world: World, n: int = 600) -> tuple[WronglyListed, np.ndarray, np.ndarray]:
     """Hand over some numbers of many lines."""
-    complaints = np.zeros(n, COMPLAINT)
+    words = np.zeros(n, WORD)
     lines = world.population.lines
-    complaints["line"] = np.arange(n) % int((~world.population.ordinary[lines["group"]]).sum())
-    complaints["generation"] = np.arange(n) // 7
-    complaints["stream"] = world.population.groups["police_stream"][lines["group"][complaints["line"]]]
-    complaints["index"] = lines["index"][complaints["line"]]
+    words["line"] = np.arange(n) % int((~world.population.ordinary[lines["group"]]).sum())
+    words["generation"] = np.arange(n) // 7
+    words["stream"] = world.population.groups["police_stream"][lines["group"][words["line"]]]
+    words["index"] = lines["index"][words["line"]]
     known = np.arange(n) * 977_000_000
     found = world.wrongly_listed()
     assert found is not None
-    found.hand_over(complaints, known)
-    return found, complaints, known
+    found.hand_over(words, known)
+    return found, words, known
 
 
 def test_columns_find_the_same_people_as_one_by_one(minimal: Scenario) -> None:
     world = World(erring(minimal), 3, 1_000_000, 3)
-    found, complaints, known = found_of(world)
+    found, words, known = found_of(world)
     police, key = world.scenario.police, world.key
-    for kind, there in enumerate((falsely_handed_over(police, complaints, key), recycled(police, complaints, key))):
-        wanted = [one_by_one(world, complaints[k], int(known[k]), kind) for k in np.flatnonzero(there)]
+    for kind, there in enumerate((falsely_handed_over(police, words, key), recycled(police, words, key))):
+        wanted = [one_by_one(world, words[k], int(known[k]), kind) for k in np.flatnonzero(there)]
         people = [one for one in wanted if one is not None]
         assert 50 < len(people) <= there.sum()
         assert found.counted[:, :, kind].sum(axis=(0, 1)).tolist() == np.sum(people, axis=0).tolist()
@@ -168,11 +168,11 @@ def test_columns_find_the_same_people_as_one_by_one(minimal: Scenario) -> None:
 
 def test_a_person_is_the_same_whatever_else_is_handed_over(minimal: Scenario) -> None:
     world = World(erring(minimal), 3, 1_000_000, 3)
-    whole, complaints, known = found_of(world)
+    whole, words, known = found_of(world)
     parts = world.wrongly_listed()
     assert parts is not None
-    for part in np.array_split(np.arange(len(complaints))[::-1], 13):
-        parts.hand_over(complaints[part], known[part])
+    for part in np.array_split(np.arange(len(words))[::-1], 13):
+        parts.hand_over(words[part], known[part])
     assert (parts.counted == whole.counted).all()
     assert (parts.hours == whole.hours).all()
 

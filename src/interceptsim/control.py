@@ -1,8 +1,8 @@
 """The control plane: SimPy's clock, and the processes that decide when the data plane changes.
 
-Both engines share it. It receives first complaints, lets police work on them, publishes lists, measures the load of
-the network, and posts what follows through a `Port`. Its clock counts whole microseconds from the start of the run;
-what happens at one microsecond happens in the order (kind, rank), never in the order of insertion.
+Both engines share it. It receives words of attempts, lets police work on them and people live, publishes lists,
+measures the load of the network, and posts what follows through a `Port`. Its clock counts whole microseconds from the
+start of the run; what happens at one microsecond happens in the order (kind, rank), never in the order of insertion.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 from interceptsim.filtering.policies import RejectListedNumbers
 from interceptsim.network.load import NetworkLoad
 from interceptsim.randomness import DELAY_CONSTANT, LONGEST_US, stream_id, threshold
-from interceptsim.response.police import COMPLAINT, delays_of, drawn_below, hand_over_times
+from interceptsim.response.plane import EVERY_US, Response, ResponseTally
+from interceptsim.response.police import WORD, delays_of, drawn_below, hand_over_times
 from interceptsim.response.wrongly_listed import WronglyListed
 from interceptsim.results import Posting
 from interceptsim.scenario import Scenario
 
-__all__ = ["MEASUREMENT", "PUBLICATION", "ControlPlane", "Port"]
+__all__ = ["MEASUREMENT", "PUBLICATION", "RESPONSE", "ControlPlane", "Port"]
 
-PUBLICATION, MEASUREMENT = 1, 2
+RESPONSE, PUBLICATION, MEASUREMENT = 1, 2, 3
 """The first kinds of events at one microsecond; SimPy's own go before, an engine's after."""
 
 _RANKS = 96  # bits of an event's rank within its kind
@@ -46,6 +47,14 @@ class Port(Protocol):
         """List numbers for a rule from given times to others, in us from the start of the run."""
         ...
 
+    def post_known(self, line: NDArray[np.int64], generation: NDArray[np.int64], known_us: NDArray[np.int64]) -> None:
+        """Say when police hand over numbers, in us from the start of the run."""
+        ...
+
+    def reached(self, line: NDArray[np.int64], generation: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many people numbers in use reached, int64 (n, 3): all, before the hand-over, talked of those."""
+        ...
+
     def take_measured(self) -> NDArray[np.int64]:
         """Return what came to the network since the last call, int64 (groups, 2): attempts, us of circuits wanted."""
         ...
@@ -57,7 +66,7 @@ class Port(Protocol):
 
 @dataclass
 class _Desk:
-    """What waits for the next publication of one list: complaints, and when police know the number."""
+    """What waits for the next publication of one list: words of numbers, and when police know each."""
 
     policy: RejectListedNumbers
     waiting: np.ndarray
@@ -65,9 +74,9 @@ class _Desk:
 
 
 class ControlPlane:
-    """Police and feeds on a SimPy clock.
+    """Police, feeds and people on a SimPy clock.
 
-    `receive` takes complaints as the data plane finds them, `run_until` moves the clock. `handed_over` and
+    `receive` takes words of attempts as the data plane finds them, `run_until` moves the clock. `handed_over` and
     `listed` count numbers since `begin_counting`; `posted` is every posting, if `keep_posted` is set.
     """
 
@@ -79,6 +88,7 @@ class ControlPlane:
         *,
         network: NetworkLoad | None = None,
         wrongly_listed: WronglyListed | None = None,
+        response: Response | None = None,
         keep_posted: bool = False,
     ) -> None:
         self.env = simpy.Environment(initial_time=0)
@@ -87,28 +97,60 @@ class ControlPlane:
         self._police = scenario.police
         self._key = key
         self._port = port
-        none = np.zeros(0, COMPLAINT)
+        none = np.zeros(0, WORD)
         self._desks = [_Desk(policy, none, np.zeros(0, np.int64)) for policy in scenario.lists]
         self.handed_over = 0
         self.listed = {policy.id: 0 for policy in scenario.lists}
         for position, desk in enumerate(self._desks):
             self.env.process(self._publish(desk, position))
         self.wrongly_listed = wrongly_listed
+        self._response = response
+        if response is not None:
+            self.env.process(self._live(response))
         self._network = network
         if network is not None:
             self.env.process(self._measure(network))
 
-    def receive(self, complaints: np.ndarray) -> None:
-        """Give police the first complaints of numbers (`COMPLAINT` records); each starts its delay at once."""
-        if len(complaints) == 0:
+    def receive(self, words: np.ndarray) -> None:
+        """Give police and people words of attempts (`WORD` records); each starts its delay at once."""
+        if len(words) == 0:
             return
-        known = hand_over_times(self._police, complaints, self._key)
-        self.handed_over += len(complaints)
-        if self.wrongly_listed is not None:
-            self.wrongly_listed.hand_over(complaints, known)
+        if self._response is None:
+            self._await(words, hand_over_times(self._police, words, self._key))
+            return
+        known_us, news = self._response.learn(words)
+        self._retract(words[news == 2])
+        self._await(words[news > 0], known_us[news > 0])
+
+    def _await(self, words: np.ndarray, known_us: NDArray[np.int64]) -> None:
+        """Let numbers wait until police know them."""
+        self.handed_over += len(words)
         for desk in self._desks:
-            desk.waiting = np.concatenate([desk.waiting, complaints])
-            desk.known_us = np.concatenate([desk.known_us, known])
+            desk.waiting = np.concatenate([desk.waiting, words])
+            desk.known_us = np.concatenate([desk.known_us, known_us])
+        if self._response is not None and len(words):
+            self._port.post_known(words["line"], words["generation"], known_us)
+
+    def _retract(self, words: np.ndarray) -> None:
+        """Let numbers wait no more, since police know them sooner."""
+        self.handed_over -= len(words)
+        for word in words:
+            for desk in self._desks:
+                stays = (desk.waiting["line"] != word["line"]) | (desk.waiting["generation"] != word["generation"])
+                desk.waiting, desk.known_us = desk.waiting[stays], desk.known_us[stays]
+
+    def _live(self, response: Response) -> Generator[simpy.Event, None, None]:
+        """Let people and desks live through each hour; what victims report goes to police."""
+        for hour in itertools.count(1):
+            yield self.at(hour * EVERY_US, RESPONSE)
+            words, known_us, sooner = response.advance(int(self.env.now), self._port.reached)
+            if len(words):
+                self._retract(words[sooner])
+                self._await(words, known_us)
+
+    def finish(self) -> ResponseTally | None:
+        """Return what was counted of people and desks when the run is over; None where there are none."""
+        return self._response.finish(int(self.env.now), self._port.reached) if self._response is not None else None
 
     def run_until(self, edge_us: int) -> None:
         """Let everything happen that is due up to `edge_us`, included."""
@@ -149,6 +191,8 @@ class ControlPlane:
             if not ready.any():
                 continue
             found = desk.waiting[ready]
+            if position == 0 and self.wrongly_listed is not None:
+                self.wrongly_listed.hand_over(found, desk.known_us[ready])
             desk.waiting, desk.known_us = desk.waiting[~ready], desk.known_us[~ready]
             delay = policy.delay
             if delay.law[0] == DELAY_CONSTANT:

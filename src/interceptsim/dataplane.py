@@ -1,8 +1,8 @@
 """The columnar data plane: generate, decide and account for all attempts of a slice, on threads.
 
-Takes a population, a compiled filter and a slice; keeps rule state and integer accounts; gives the first
-complaints about numbers, and rows where they are recorded. It knows no clock: who calls `advance` says up to
-when, and posts changes through `post_listing` and `post_network`.
+Takes a population, a compiled filter and a slice; keeps rule state and integer accounts; gives what control is to
+know of attempts, and rows where they are recorded. It knows no clock: who calls `advance` says up to when, and posts
+changes through `post_listing`, `post_known` and `post_network`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from interceptsim.dataplane_kernels import (
     list_numbers,
     order_part,
     present_lines,
+    reached_by,
     take_presented,
+    watch_numbers,
 )
 from interceptsim.errors import LookaheadError
 from interceptsim.filtering.kernels import ARGUMENTS, decide
 from interceptsim.filtering.plan import NumberIndex, state_table
 from interceptsim.network.load import validity_of
-from interceptsim.response.police import COMPLAINT
+from interceptsim.response.police import WORD
 from interceptsim.traffic.kernels import Supply, empty_draws, generate
 from interceptsim.units import DAY_US, HOUR_US
 from interceptsim.world import SIMULATED_COLUMNS, Accounts, World
@@ -43,13 +45,13 @@ _INLINE_LINES = 1000  # with fewer lines a slice costs less than handing it to a
 
 
 class _Worker:
-    """What one thread writes to: a batch of rows, accounts, complaints."""
+    """What one thread writes to: a batch of rows, accounts, words to control."""
 
     def __init__(self, batch_rows: int, outside: int, cells: int, groups: int, rules: int) -> None:
         self.rows = empty_rows(batch_rows, outside)
         self.draws = empty_draws(batch_rows)
         self.accounts = Accounts.empty(cells, groups, rules)
-        self.complaints = np.zeros(4 * batch_rows, COMPLAINT)
+        self.words = np.zeros(6 * batch_rows, WORD)
         self.found: list[np.ndarray] = []
         self.presented = np.zeros(batch_rows, PRESENTED)
         self.held = 0
@@ -94,6 +96,7 @@ class DataPlane:
             subscribers=max(world.scenario.population.subscribers // world.scale, 1),
             stride=world.scale,
             incoming="a_incoming" in core.needs,
+            response=world.scenario.people is not None,
         )
         self._record = record
         self._state = state_table(max(len(population.lines), 1), core.words)
@@ -112,19 +115,19 @@ class DataPlane:
             self._pool.shutdown()
 
     def advance(self, until_us: int) -> np.ndarray:
-        """Decide everything before `until_us`; return the first complaints, by (time, line)."""
+        """Decide everything before `until_us`; return what control is to know (`WORD`), in order of time."""
         blocks = itertools.count()
         self._in_threads(lambda worker: self._decide_own(worker, until_us, blocks))
         if self._shared_blocks:
             self._decide_shared(until_us)
         self.decided_us = until_us
-        complaints = [found for worker in self._workers for found in worker.found]
-        if not complaints:
-            return np.zeros(0, COMPLAINT)
+        words = [found for worker in self._workers for found in worker.found]
+        if not words:
+            return np.zeros(0, WORD)
         for worker in self._workers:
             worker.found.clear()
-        found = np.concatenate(complaints)
-        return found[np.lexsort((found["line"], found["time_us"]))]
+        found = np.concatenate(words)
+        return found[np.lexsort((found["ordinal"], found["kind"], found["line"], found["time_us"]))]
 
     def _in_threads(self, work: Callable[[_Worker], None]) -> None:
         """Let every thread do a part of some work; without a pool the first does it all."""
@@ -160,7 +163,7 @@ class DataPlane:
                     worker.draws,
                     worker.rows,
                     a,
-                    worker.complaints,
+                    worker.words,
                 )
                 self._keep(worker, n, held)
 
@@ -171,16 +174,16 @@ class DataPlane:
         for k, says in enumerate(core.says):
             rows.outside[k, :n] = says(batch)
         decide(core.ops, core.pool, rows, n, state)
-        to = worker.accounts, worker.complaints
+        to = worker.accounts, worker.words
         held = account(self._lines, self._groups, self._supply, rows, n, *to, 0, state, self._hindsight)
         self._keep(worker, n, held)
 
     def _keep(self, worker: _Worker, n: int, held: int) -> None:
-        """Record a batch where that is wanted, and keep the complaints that it gave."""
+        """Record a batch where that is wanted, and keep the words that it gave."""
         if self._record is not None:
             self._record(worker.rows, n)
         if held:
-            worker.found.append(worker.complaints[:held].copy())
+            worker.found.append(worker.words[:held].copy())
 
     def _generate(self, worker: _Worker, until_us: int, cursor: int, stop: int, pending: int) -> tuple[int, int, int]:
         """Emit a batch of attempts; return (rows, cursor, lines pending)."""
@@ -260,7 +263,7 @@ class DataPlane:
                     self._hindsight,
                     worker.rows,
                     worker.accounts,
-                    worker.complaints,
+                    worker.words,
                 )
                 self._keep(worker, n, held)
 
@@ -286,6 +289,19 @@ class DataPlane:
         word = self._core.first_word[policy_id]
         ends = self._core.ops[self._core.rules.index(policy_id), ARGUMENTS + 13] != 0
         list_numbers(self._lines, self._state, word, ends, line, generation, from_us, until_us, self._epoch_us)
+
+    def post_known(self, line: NDArray[np.int64], generation: NDArray[np.int64], known_us: NDArray[np.int64]) -> None:
+        """Say when police hand over numbers (line, generation): us from the start of the run.
+
+        Raise LookaheadError where a time lies before `decided_us`.
+        """
+        if len(line) and known_us.min() < self.decided_us:
+            raise LookaheadError("police.delay", int(known_us.min()), self.decided_us)
+        watch_numbers(self._lines, line, generation, known_us)
+
+    def reached(self, line: NDArray[np.int64], generation: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return whom numbers that their lines still present have reached, int64 (n, 3), as `reached_by` does."""
+        return reached_by(self._lines, line, generation)
 
     def take_measured(self) -> NDArray[np.int64]:
         """Return what came to the network since the last call, int64 (groups, 2), and begin again from zero."""

@@ -28,11 +28,21 @@ from interceptsim.compiled import Column, Record, Scalar, Table, kernel
 from interceptsim.filtering.batch_kernels import find_slots
 from interceptsim.filtering.kernels import decide
 from interceptsim.randomness import delay_us, draw, mix64
-from interceptsim.traffic.kernels import CLI_OWN, Draws, Supply, generate, react
+from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP
+from interceptsim.traffic.kernels import CLI_OWN, NEVER, Draws, Supply, generate, react
 from interceptsim.units import DAY_US
 from interceptsim.world import Accounts
 
-__all__ = ["PRESENTED", "advance_lines", "decide_presented", "list_numbers", "order_part", "present_lines"]
+__all__ = [
+    "PRESENTED",
+    "advance_lines",
+    "decide_presented",
+    "list_numbers",
+    "order_part",
+    "present_lines",
+    "reached_by",
+    "watch_numbers",
+]
 
 PRESENTED = np.dtype(
     [
@@ -78,6 +88,67 @@ def _fate(
 
 
 @kernel
+def _tell(
+    words: Table,
+    held: Scalar,
+    kind: Scalar,
+    time_us: Scalar,
+    i: Scalar,
+    line: Record,
+    group: Record,
+    generation: Scalar,
+    ordinal: Scalar,
+) -> int:
+    """Write a word to control about an attempt of line `i`; return how many words there are then."""
+    word = words[held]
+    word.kind = kind
+    word.time_us = time_us
+    word.channel = group.channel
+    word.line = i
+    word.generation = generation
+    word.stream = group.person_stream if kind == ENGAGED else group.police_stream
+    word.index = line.index
+    word.ordinal = ordinal
+    word.group = line.group
+    word.fold = line.fold
+    word.cell = line.cell
+    word.reached = line.reached
+    word.before = line.before
+    word.talked = line.talked
+    return held + 1
+
+
+@kernel
+def _count_reached(
+    words: Table,
+    held: Scalar,
+    at: Scalar,
+    i: Scalar,
+    line: Record,
+    group: Record,
+    generation: Scalar,
+    ordinal: Scalar,
+    outcome: Scalar,
+) -> int:
+    """Count whom a number reached; where it is the line's next, tell control of the one before, if that waits for it.
+
+    Return how many words there are then.
+    """
+    if line.counted != generation:
+        if line.watched:
+            held = _tell(words, held, GIVEN_UP, at, i, line, group, line.counted, ordinal)
+        line.counted = generation
+        line.reached, line.before, line.talked, line.watched = 0, 0, 0, 0
+        line.known_us = NEVER
+    if outcome in (DELIVERED, UNANSWERED, ANSWERED):
+        line.reached += 1
+        if at < line.known_us:
+            line.before += 1
+            line.talked += outcome == ANSWERED
+    return held
+
+
+@kernel
 def account(
     lines: Table,
     groups: Table,
@@ -85,15 +156,15 @@ def account(
     rows: Rows,
     n: Scalar,
     accounts: Accounts,
-    complaints: Table,
+    words: Table,
     held: Scalar,
     state: Column,
     hindsight: Column,
 ) -> int:
-    """Find and count what became of the first `n` decided rows; append first complaints to `complaints`.
+    """Find and count what became of the first `n` decided rows; append what control is to know to `words`.
 
-    Return how many complaints it then holds. `hindsight` says what of it goes into the state of rules; a number then
-    has one row in a batch.
+    Return how many words there are then; a row gives three at most. `hindsight` says what of it goes into the state of
+    rules; a number then has one row in a batch.
     """
     key, epoch_us, end_us, lost = supply.key, supply.epoch_us, supply.end_us, supply.lost
     lag_us, validity_us = supply.lag_us, supply.validity_us
@@ -111,6 +182,7 @@ def account(
         late = np.int64(0)
         told = False
         talk = np.int64(0)
+        engaged = False
         if code[r] == INTERCEPT:
             outcome = INTERCEPTED
             spoken = False
@@ -129,11 +201,13 @@ def account(
                 elif at + late > end_us:
                     outcome = OPEN
                 told = outcome == DELIVERED and word < group.complaint_bound
+                engaged = outcome == DELIVERED and word >= group.engaged_bound
             elif outcome != LOST:
                 held_us[line.fold, line.group] += busy
                 told = outcome != FAILED and word < group.complaint_bound
                 if at + busy > end_us:
                     outcome = OPEN
+                engaged = outcome == ANSWERED and word >= group.engaged_bound
         outcomes[r] = outcome
         answered[r] = spoken
         duration_us[r] = talk if spoken else 0
@@ -158,19 +232,25 @@ def account(
                     rules[rule, line.group, 1] += alone
                 matched >>= np.uint64(1)
                 rule += 1
-        if group.cli != CLI_OWN:
-            continue
-        numbers[line.fold, line.group] += fresh[r]
-        if told and line.reported != generation[r]:
-            line.reported = generation[r]
-            complained[line.fold, line.group] += 1
-            c = complaints[held]
-            c.time_us = at + late
-            c.line = i
-            c.generation = generation[r]
-            c.stream = group.police_stream
-            c.index = line.index
-            held += 1
+        if group.cli == CLI_OWN:
+            if supply.response and not group.ordinary:
+                held = _count_reached(words, held, at, i, line, group, generation[r], ordinal[r], outcome)
+            numbers[line.fold, line.group] += fresh[r]
+            if fresh[r] and line.reported != generation[r] and group.found_bound > 0:
+                if draw(key[0], key[1], group.police_stream, line.index, generation[r])[1] < group.found_bound:
+                    line.reported = generation[r]
+                    line.watched = 1
+                    held = _tell(words, held, FOUND, at, i, line, group, generation[r], ordinal[r])
+            if told and line.reported != generation[r]:
+                line.reported = generation[r]
+                line.watched = 1
+                complained[line.fold, line.group] += 1
+                held = _tell(words, held, COMPLAINED, at + late, i, line, group, generation[r], ordinal[r])
+        if engaged:
+            line.watched = 1
+            words[held].b_number = b_number[r]
+            words[held].entry = rows.entry[r]
+            held = _tell(words, held, ENGAGED, at + late, i, line, group, generation[r], ordinal[r])
     return held
 
 
@@ -191,12 +271,12 @@ def advance_lines(
     draws: Draws,
     rows: Rows,
     accounts: Accounts,
-    complaints: Table,
+    words: Table,
 ) -> tuple[int, int, int, int]:
     """Generate, decide and account for the attempts of lines `cursor` to `stop` before `until_us`.
 
-    Return (cursor, lines pending, rows of the last batch, complaints held). It returns early after one batch
-    where `one_batch` is set, or where another batch of complaints might not fit.
+    Return (cursor, lines pending, rows of the last batch, words held). It returns early after one batch
+    where `one_batch` is set, or where the words of another batch might not fit.
     """
     held = 0
     while True:
@@ -204,9 +284,9 @@ def advance_lines(
             lines, groups, supply, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
         )
         decide(ops, pool, rows, n, state)
-        held = account(lines, groups, supply, rows, n, accounts, complaints, held, state, hindsight)
+        held = account(lines, groups, supply, rows, n, accounts, words, held, state, hindsight)
         done = cursor == stop and pending == 0
-        if one_batch or done or held + rows.time_us.shape[0] > complaints.shape[0]:
+        if one_batch or done or held + 3 * rows.time_us.shape[0] > words.shape[0]:
             return cursor, pending, n, held
 
 
@@ -314,19 +394,19 @@ def decide_presented(
     hindsight: Column,
     rows: Rows,
     accounts: Accounts,
-    complaints: Table,
+    words: Table,
 ) -> tuple[int, int, int, int]:
     """Decide and account for attempts in `order` from `cursor` on, through an index of numbers that has room.
 
-    Return (cursor, numbers known, rows of the last batch, complaints held), early as `advance_lines` does.
+    Return (cursor, numbers known, rows of the last batch, words held), early as `advance_lines` does.
     """
     held = 0
     while True:
         n, cursor = take_presented(presented, order, cursor, hindsight, rows)
         known = find_slots(table, known, state, rows, n)
         decide(ops, pool, rows, n, state)
-        held = account(lines, groups, supply, rows, n, accounts, complaints, held, state, hindsight)
-        if one_batch or cursor == order.shape[0] or held + rows.time_us.shape[0] > complaints.shape[0]:
+        held = account(lines, groups, supply, rows, n, accounts, words, held, state, hindsight)
+        if one_batch or cursor == order.shape[0] or held + 3 * rows.time_us.shape[0] > words.shape[0]:
             return cursor, known, n, held
 
 
@@ -379,3 +459,26 @@ def list_numbers(
             if ends:
                 state[which[k], word + 1] = epoch_us + listed_until_us[k]
             line.dies_us = min(line.dies_us, listed_from_us[k] + line.notice_us)
+
+
+@kernel
+def watch_numbers(lines: Table, which: Column, generation: Column, known_us: Column) -> None:
+    """Tell lines when police hand over numbers that they still present: people are counted up to then."""
+    for k in range(which.shape[0]):
+        line = lines[which[k]]
+        if line.counted == generation[k]:
+            line.known_us = known_us[k]
+
+
+@kernel
+def reached_by(lines: Table, which: Column, generation: Column) -> Table:
+    """Return how many people numbers reached, before they are handed over, and talked to of those, int64 (n, 3).
+
+    Numbers that their lines do not present any more have zeros.
+    """
+    out = np.zeros((which.shape[0], 3), np.int64)
+    for k in range(which.shape[0]):
+        line = lines[which[k]]
+        if line.counted == generation[k]:
+            out[k, 0], out[k, 1], out[k, 2] = line.reached, line.before, line.talked
+    return out

@@ -1,7 +1,8 @@
 """The ledger: reported figures and sourced parameters, and the files that ship with the package.
 
 `seeds/figures.toml` holds what was reported, `seeds/parameters.toml` what the literature and the statistics
-say about parameters, each with its source and status: reported, measured, derived or assumed.
+say about parameters, each with its source and status: reported, measured, derived or assumed; `seeds/provinces.toml`
+how many people live where.
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from interceptsim.errors import ConfigurationError, nearest_name
 
-__all__ = ["Figure", "Parameter", "figure", "figures", "parameters", "shipped", "shipped_names"]
+__all__ = [
+    "Figure",
+    "Parameter",
+    "Province",
+    "figure",
+    "figures",
+    "parameters",
+    "provinces",
+    "shipped",
+    "shipped_names",
+]
 
 Status = Literal["reported", "measured", "derived", "assumed"]
 
@@ -64,6 +75,13 @@ class Parameter(_Entry):
     note: str | None = None
 
 
+class Province(_Entry):
+    """A province and its population."""
+
+    id: str
+    population_millions: float
+
+
 def shipped(folder: Literal["configs", "seeds"], name: str) -> Path:
     """Return the path of a file that ships with the package, in the wheel or in the source tree."""
     package = Path(__file__).parent
@@ -91,6 +109,13 @@ def parameters() -> tuple[Parameter, ...]:
     """Return every sourced parameter, in the order of the file."""
     entries = tomllib.loads(shipped("seeds", "parameters.toml").read_text(encoding="utf-8"))["parameters"]
     return TypeAdapter(tuple[Parameter, ...]).validate_python(entries)
+
+
+@functools.cache
+def provinces() -> tuple[Province, ...]:
+    """Return every province, in the order of the file, the most populous first."""
+    entries = tomllib.loads(shipped("seeds", "provinces.toml").read_text(encoding="utf-8"))["provinces"]
+    return TypeAdapter(tuple[Province, ...]).validate_python(entries)
 
 
 def figure(figure_id: str) -> Figure:

@@ -56,7 +56,7 @@ from interceptsim.randomness import (
     threshold,
     unit,
 )
-from interceptsim.response.police import COMPLAINT
+from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP, WORD
 from interceptsim.results import Recorder
 from interceptsim.traffic.adaptation import RotateNumbers, SlowDown, SpreadEntries
 from interceptsim.traffic.model import CallerGroup, LineGroup, Profile
@@ -122,6 +122,11 @@ class Group:
         police = world.scenario.police
         ratio = police.voice_complaint_ratio if spec.channel == "voice" else police.sms_complaint_ratio
         self.complaint_bound = 0 if self.ordinary else threshold(ratio)
+        people = world.scenario.people
+        engaged = getattr(people, f"{spec.channel}_engaged_ratio") if people and not self.ordinary else 0.0
+        self.engaged_bound = threshold(1.0 - engaged)
+        self.found_bound = 0 if self.ordinary else threshold(police.own_work_ratio)
+        self.people = stream_id(f"person/{spec.id}")
         calls = spec.calls
         self.failed_bound = threshold(calls.failed_ratio)
         self.answered_bound = threshold(min(calls.failed_ratio + calls.answer_ratio, 1.0))
@@ -156,6 +161,9 @@ class Number:
         self.answers: list[bool] = []
         self.was_presented = False
         self.was_reported = False
+        self.is_watched = False
+        self.reached = self.before = self.talked = 0
+        self.known_us = sys.maxsize
         self.dropped: simpy.Event
 
 
@@ -178,6 +186,7 @@ class Line:
         self.gap = 0.0
         self.numbers: list[Number] = []
         self.number: Number | None = None
+        self.counted: Number | None = None
 
 
 class ReferenceEngine:
@@ -193,12 +202,14 @@ class ReferenceEngine:
         self._world = world
         self._key = world.key
         self._recorder = recorder
+        self._responds = scenario.people is not None
         self._control = control(
             scenario,
             world.key,
             self,
             network=world.network_load(),
             wrongly_listed=world.wrongly_listed(),
+            response=world.response(),
             keep_posted=recorder is not None,
         )
         self._at: Final = self._control.at
@@ -237,8 +248,8 @@ class ReferenceEngine:
             self._env.process(self._present(line))
         self._control.run_until(self._days * DAY_US)
         control = self._control
-        told = control.handed_over, control.listed, control.posted, control.network_counts(), control.wrongly_listed
-        return Tally(self._accounts, self._daily, self._attempts, *told)
+        told = control.handed_over, control.listed, control.posted, control.network_counts(), control.finish()
+        return Tally(self._accounts, self._daily, self._attempts, *told, control.wrongly_listed)
 
     def _draw(self, stream: int, line: int, ordinal: int) -> Words:
         words: Words = draw(self._key[0], self._key[1], stream, line, ordinal)
@@ -357,11 +368,12 @@ class ReferenceEngine:
             return
         attempt = self._visible(line, number, ordinal, words)
         judgement = self._filter.decide(attempt)
-        outcome, complained_us, talk_us = INTERCEPTED, None, None
+        outcome, complained_us, engaged_us, talk_us = INTERCEPTED, None, None, None
         if judgement.verdict == INTERCEPT:
             self._cut_off(line)
         else:
-            outcome, complained_us, talk_us = self._fate(line, ordinal, labelled=judgement.verdict == LABEL)
+            fate = self._fate(line, ordinal, labelled=judgement.verdict == LABEL)
+            outcome, complained_us, engaged_us, talk_us = fate
         answered, duration_us = talk_us is not None, talk_us or 0
         self._filter.came_of(attempt, answered=answered, duration_us=duration_us)
         self._attempts += 1
@@ -372,22 +384,24 @@ class ReferenceEngine:
             self._written.append((attempt, judgement, line.position, ordinal, outcome))
         self._react(line, number, attempt, ordinal, outcome)
         if line.group.spec.cli == "own":
-            self._notice(line, number, complained_us)
+            self._notice(line, number, ordinal, outcome, complained_us)
+        if engaged_us is not None:
+            self._tell(ENGAGED, engaged_us, line, number, ordinal, attempt)
 
-    def _fate(self, line: Line, ordinal: int, *, labelled: bool) -> tuple[int, int | None, int | None]:
-        """Return what becomes of an attempt that passes, when somebody complains of it, and us of talk, if any."""
+    def _fate(self, line: Line, ordinal: int, *, labelled: bool) -> tuple[int, int | None, int | None, int | None]:
+        """Return what becomes of an attempt that passes, when somebody complains of it and falls for it, us of talk."""
         group = line.group
-        circuit, end, length, complaint = self._draw(group.fates, line.index, ordinal)
-        complains = complaint < group.complaint_bound
+        circuit, end, length, reaction = self._draw(group.fates, line.index, ordinal)
+        complains, engages = reaction < group.complaint_bound, reaction >= group.engaged_bound
         measured = self._accounts.load[group.position]
         measured[0] += 1
         if group.spec.channel == "sms":
             arrives_us = self._now + self._lag_us[group.position]
             if arrives_us > self._now + group.validity_us:
-                return EXPIRED, None, None
+                return EXPIRED, None, None, None
             if arrives_us > self._days * DAY_US:
-                return OPEN, None, None
-            return DELIVERED, arrives_us if complains else None, None
+                return OPEN, None, None, None
+            return DELIVERED, arrives_us if complains else None, arrives_us if engages else None, None
         busy, outcome, talk_us = 0, FAILED, None
         if end >= group.failed_bound:
             outcome = UNANSWERED
@@ -398,10 +412,12 @@ class ReferenceEngine:
                 busy += talk_us
         measured[1] += busy
         if circuit < self._lost[group.position]:
-            return LOST, None, None
+            return LOST, None, None, None
         self._accounts.held_us[line.fold, group.position] += busy * self._counts
         complained_us = self._now if complains and outcome != FAILED else None
-        return OPEN if self._now + busy > self._days * DAY_US else outcome, complained_us, talk_us
+        if self._now + busy > self._days * DAY_US:
+            outcome = OPEN
+        return outcome, complained_us, self._now if engages and outcome == ANSWERED else None, talk_us
 
     # How fraudsters react.
 
@@ -491,17 +507,47 @@ class ReferenceEngine:
             line.cut_off_day = self._day
             self._accounts.cut_off[line.fold, line.group.position] += 1
 
-    def _notice(self, line: Line, number: Number, complained_us: int | None) -> None:
-        """Count a number at its first attempt; tell police of the first complaint about it."""
+    def _notice(self, line: Line, number: Number, ordinal: int, outcome: int, complained_us: int | None) -> None:
+        """Count a number at its first attempt, and whom it reaches; tell police of the first word about it."""
         group = line.group
+        before = line.counted
+        if before is not number:
+            if before is not None and before.is_watched:
+                self._tell(GIVEN_UP, self._now, line, before, ordinal)
+            line.counted = number
+        if outcome in {DELIVERED, UNANSWERED, ANSWERED}:
+            number.reached += 1
+            if self._now < number.known_us:
+                number.before += 1
+                number.talked += outcome == ANSWERED
         if not number.was_presented:
             number.was_presented = True
             self._accounts.numbers[line.fold, group.position] += self._counts
+            if self._draw(group.police, line.index, number.generation)[1] < group.found_bound:
+                number.was_reported = True
+                self._tell(FOUND, self._now, line, number, ordinal)
         if complained_us is not None and not number.was_reported:
             number.was_reported = True
             self._accounts.complaints[line.fold, group.position] += self._counts
-            told = (complained_us, line.position, number.generation, group.police, line.index)
-            self._control.receive(np.array([told], COMPLAINT))
+            self._tell(COMPLAINED, complained_us, line, number, ordinal)
+
+    def _tell(
+        self, kind: int, time_us: int, line: Line, number: Number, ordinal: int, attempt: Attempt | None = None
+    ) -> None:
+        """Give control word of an attempt, where it wants to know."""
+        if kind in {ENGAGED, GIVEN_UP} and not self._responds:
+            return
+        group = line.group
+        number.is_watched = number.is_watched or kind != GIVEN_UP
+        word = np.zeros(1, WORD)
+        word["kind"], word["time_us"], word["ordinal"] = kind, time_us, ordinal
+        word["line"], word["generation"], word["index"] = line.position, number.generation, line.index
+        word["stream"] = group.people if kind == ENGAGED else group.police
+        word["group"], word["fold"], word["cell"], word["channel"] = group.position, line.fold, line.cell, group.channel
+        word["reached"], word["before"], word["talked"] = number.reached, number.before, number.talked
+        if attempt is not None:
+            word["b_number"], word["entry"] = attempt.b_number, attempt.entry
+        self._control.receive(word)
 
     # What control does to the lines.
 
@@ -526,6 +572,18 @@ class ReferenceEngine:
         yield self._at(from_us + number.notice_us, GOES, line.position)
         if line.number is number and not number.dropped.triggered:
             number.dropped.succeed()
+
+    def post_known(self, line: NDArray[np.int64], generation: NDArray[np.int64], known_us: NDArray[np.int64]) -> None:
+        """Say when police hand over numbers: people are counted up to then."""
+        for which, nth, time_us in zip(line.tolist(), generation.tolist(), known_us.tolist(), strict=True):
+            self._lines[which].numbers[nth].known_us = time_us
+
+    def reached(self, line: NDArray[np.int64], generation: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return whom numbers have reached, int64 (n, 3): all, before the hand-over, and talked of those."""
+        numbers = [
+            self._lines[which].numbers[nth] for which, nth in zip(line.tolist(), generation.tolist(), strict=True)
+        ]
+        return np.array([(n.reached, n.before, n.talked) for n in numbers], np.int64).reshape(-1, 3)
 
     def take_measured(self) -> NDArray[np.int64]:
         """Return what came to the network since the last call, int64 (groups, 2), and begin again from zero."""

@@ -29,6 +29,19 @@ from interceptsim.filtering.policies import (
     ScoreText,
     kind_of,
 )
+from interceptsim.response.policies import (
+    AlertInApp,
+    Call96110,
+    DispatchByTier,
+    FreezeTransfers,
+    HoldSuspiciousTransfers,
+    RaiseAwareness,
+    RemindOverseasCall,
+    SuspendSubscriber,
+    TakeDownSites,
+    VisitInPerson,
+    Warn12381,
+)
 
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
@@ -49,6 +62,17 @@ _BUILT_IN: tuple[type[BaseModel], ...] = (
     LabelSuspected,
     MatchExpression,
     PythonPolicy,
+    Warn12381,
+    DispatchByTier,
+    Call96110,
+    VisitInPerson,
+    SuspendSubscriber,
+    FreezeTransfers,
+    HoldSuspiciousTransfers,
+    AlertInApp,
+    TakeDownSites,
+    RemindOverseasCall,
+    RaiseAwareness,
 )
 
 

@@ -275,6 +275,9 @@ class Recorder:
         return whole
 
 
+_OPTIONAL_FRAMES = ("harm", "harm_daily", "desks", "truth", "changes")
+
+
 @dataclass(frozen=True)
 class RunResult:
     """Everything a run found.
@@ -282,6 +285,9 @@ class RunResult:
     summary    frame (metric, value, low, high, unit, status): estimates for the full-size world
     daily      frame (date, channel, entry, hub, line_group, fraud_type, reason, outcome, count, weight):
                attempts counted at the run's scale, each standing for `weight` of the full-size world
+    harm       frame (date, fraud_type, province, age_band, measure, count, weight) of people at risk, by month, or None
+    harm_daily frame (date, fraud_type, measure, count, weight) of all that the response did, by day, or None
+    desks      frame of waits and staff by desk and tier, see `Harm.desks`, or None
     decisions  frame of recorded attempts, or None
     truth      frame (line_id, hub, campaign, fraud_type, weight) beside it, or None
     changes    frame (time_us, policy, line_id, generation, a_number, from_us) of all that control posted, the
@@ -301,6 +307,9 @@ class RunResult:
     targets: tuple[Target, ...]
     summary: pl.DataFrame
     daily: pl.DataFrame
+    harm: pl.DataFrame | None
+    harm_daily: pl.DataFrame | None
+    desks: pl.DataFrame | None
     decisions: pl.DataFrame | None
     truth: pl.DataFrame | None
     changes: pl.DataFrame | None
@@ -358,7 +367,8 @@ class RunResult:
         self.daily.write_parquet(aside / "daily.parquet")
         if self.decisions is not None and not (aside / "decisions.parquet").exists():
             self.decisions.write_parquet(aside / "decisions.parquet")
-        for name, frame in (("truth", self.truth), ("changes", self.changes)):
+        for name in _OPTIONAL_FRAMES:
+            frame = getattr(self, name)
             if frame is not None:
                 frame.write_parquet(aside / f"{name}.parquet")
         (aside / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False), "utf-8")
@@ -411,7 +421,7 @@ def open_run(folder: str | Path) -> RunResult:
         manifest = json.loads((path / "manifest.json").read_text("utf-8"))
         frames = {
             name: pl.read_parquet(path / f"{name}.parquet") if (path / f"{name}.parquet").exists() else None
-            for name in ("summary", "daily", "decisions", "truth", "changes")
+            for name in ("summary", "daily", "decisions", *_OPTIONAL_FRAMES)
         }
         summary, daily = frames["summary"], frames["daily"]
         if summary is None or daily is None:
@@ -421,6 +431,9 @@ def open_run(folder: str | Path) -> RunResult:
             summary=summary,
             daily=daily,
             decisions=frames["decisions"],
+            harm=frames["harm"],
+            harm_daily=frames["harm_daily"],
+            desks=frames["desks"],
             truth=frames["truth"],
             changes=frames["changes"],
             targets=tuple(Target(**target) for target in manifest["targets"]),

@@ -22,6 +22,8 @@ from interceptsim.filtering.policies import RejectListedNumbers
 from interceptsim.ledger import figure, figures
 from interceptsim.network.model import Network
 from interceptsim.registry import AnyPolicy, policy_kinds
+from interceptsim.response.people import People
+from interceptsim.response.plane import EVERY_US
 from interceptsim.response.police import Police
 from interceptsim.tables import put, unchanged, validated
 from interceptsim.traffic.adaptation import Adaptation
@@ -33,6 +35,7 @@ __all__ = [
     "AsWritten",
     "Fitted",
     "Scenario",
+    "StrengthTarget",
     "schema",
 ]
 
@@ -101,6 +104,14 @@ class Population(_Part):
         return carriers
 
 
+def _days_of(figure_id: str, window_days: int | None) -> int:
+    """Return over how many days a figure was counted, unless that is said."""
+    reported = figure(figure_id)
+    assert reported.start is not None
+    assert reported.end is not None
+    return window_days or (reported.end - reported.start).days + 1
+
+
 class CalibrationTarget(_Part):
     """A pair that calibration solves: the reported figure and the assumed interception ratio.
 
@@ -122,10 +133,28 @@ class CalibrationTarget(_Part):
     @property
     def days(self) -> int:
         """Over how many days the figure was counted."""
-        reported = figure(self.figure)
-        assert reported.start is not None
-        assert reported.end is not None
-        return self.window_days or (reported.end - reported.start).days + 1
+        return _days_of(self.figure, self.window_days)
+
+
+class StrengthTarget(_Part):
+    """A strength that calibration solves for a reported figure.
+
+    `figure` names the figure in the ledger, `quantity` the metric of runs that it counts; the value at the path
+    `strength` is sought between `low` and `high`. `window_days` is as in `CalibrationTarget`.
+    """
+
+    id: Name
+    figure: str
+    quantity: str
+    strength: str
+    low: float
+    high: float
+    window_days: Count | None = None
+
+    @property
+    def days(self) -> int:
+        """Over how many days the figure was counted."""
+        return _days_of(self.figure, self.window_days)
 
 
 class Fitted(_Part):
@@ -147,10 +176,12 @@ class Scenario(_Part):
     hubs: Annotated[tuple[Hub, ...], Field(min_length=1)]
     traffic: Traffic
     police: Police
+    people: People | None = None
     adaptations: tuple[Adaptation, ...] = ()
     policies: tuple[AnyPolicy, ...] = ()
     network: Network | None = None
     calibration: tuple[CalibrationTarget, ...] = ()
+    strengths: tuple[StrengthTarget, ...] = ()
     fitted: dict[str, Fitted] = {}
 
     @model_validator(mode="after")
@@ -161,6 +192,7 @@ class Scenario(_Part):
             "hubs": self.hubs,
             "population.carriers": self.population.carriers,
             "calibration": self.calibration,
+            "strengths": self.strengths,
         }
         for where, entries in with_ids.items():
             twice = [name for name, n in Counter(entry.id for entry in entries).items() if n > 1]
@@ -177,9 +209,12 @@ class Scenario(_Part):
                 own = [g.id for g in self.traffic.lines if g.cli == "own"]
                 _check_named(f"adaptations.{adaptation.id}.lines", "group of lines with own numbers", name, own)
         self._check_network(profiles)
+        self._check_response()
         dated = [f.id for f in figures() if f.start and f.end]
         for target in self.calibration:
             _check_named(f"calibration.{target.id}.figure", "dated figure", target.figure, dated)
+        for wanted in self.strengths:
+            _check_named(f"strengths.{wanted.id}.figure", "dated figure", wanted.figure, dated)
         for policy in self.lists:
             if policy.delay.minimum < MIN_SLICE_US:
                 raise ConfigurationError(
@@ -189,6 +224,31 @@ class Scenario(_Part):
                     given=format_duration(policy.delay.minimum),
                 )
         return self
+
+    def _check_response(self) -> None:
+        """Raise ConfigurationError where response policies or people do not fit."""
+        kinds = Counter(policy.kind for policy in self.responses if getattr(policy, "single", False))
+        for kind, n in kinds.items():
+            if n > 1:
+                raise ConfigurationError(f"policies.{kind}", "there can be one of this kind; switch the others off")
+        if self.people is None:
+            return
+        types = [kind.id for kind in self.people.types]
+        for hub in self.hubs:
+            for name in hub.fraud_types:
+                _check_named(f"hubs.{hub.id}.fraud_types", "fraud type in people.types", name, types)
+        for channel in ("voice", "sms"):
+            both = getattr(self.people, f"{channel}_engaged_ratio") + getattr(self.police, f"{channel}_complaint_ratio")
+            if both > 1:
+                where = f"people.{channel}_engaged_ratio"
+                raise ConfigurationError(where, "is more than 1 with the share that is complained of", given=both)
+        least = MIN_SLICE_US + (EVERY_US if self.people.reports_feed_lists else 0)
+        if self.police.delay.minimum < least:
+            raise ConfigurationError(
+                "police.delay",
+                f"at least {format_duration(least)} is wanted, since people are counted up to a hand-over",
+                given=format_duration(self.police.delay.minimum),
+            )
 
     def _check_network(self, profiles: list[str]) -> None:
         """Raise ConfigurationError where the network names what is not there."""
@@ -218,9 +278,17 @@ class Scenario(_Part):
         return tuple(p for p in lists if p.feed == "police")
 
     @property
+    def responses(self) -> tuple[Any, ...]:
+        """The enabled policies that answer those whom attempts reach."""
+        return tuple(p for p in self.policies if p.enabled and callable(getattr(p, "respond", None)))
+
+    @property
     def lookahead_us(self) -> int | None:
         """The least delay of anything posted into the data plane; None where nothing is."""
-        return min((p.delay.minimum for p in self.lists), default=None)
+        delays = [p.delay.minimum for p in self.lists]
+        if self.people is not None:
+            delays.append(self.police.delay.minimum - (EVERY_US if self.people.reports_feed_lists else 0))
+        return min(delays, default=None)
 
     @property
     def slice_us(self) -> int:

@@ -93,6 +93,7 @@ def run(
     else:
         tally = _in_columns(world, recorder, threads, slice_us, batch_rows, progress)
     metrics = world.metrics(tally)
+    harm = world.harm(tally)
     recorded = recorder.finish() if recorder else None
     return RunResult(
         scenario=scenario,
@@ -104,16 +105,21 @@ def run(
         engine=engine,
         attempts=tally.attempts,
         metrics=metrics,
-        targets=world.targets(tally.totals),
+        targets=world.targets(tally),
         summary=world.summary(tally),
         daily=world.daily_frame(tally.daily),
+        harm=harm.frame() if harm else None,
+        harm_daily=harm.daily() if harm else None,
+        desks=harm.desks() if harm else None,
         decisions=recorded if isinstance(recorded, pl.DataFrame) else None,
         truth=pl.DataFrame(vars(world.population.truth())) if recorder else None,
         changes=world.changes_frame(tally.posted) if recorder else None,
         wall_s=time.perf_counter() - started,
         compile_s=compile_s,
         peak_rss_bytes=peak_rss_bytes(),
-        digest=digest_of(metrics, [tally.daily, tally.totals.folds, tally.totals.rules]),
+        digest=digest_of(
+            metrics, [tally.daily, tally.totals.folds, tally.totals.rules, *(harm.arrays() if harm else ())]
+        ),
     )
 
 
@@ -129,6 +135,7 @@ def _in_columns(
         world.key,
         plane,
         network=network,
+        response=world.response(),
         wrongly_listed=world.wrongly_listed(),
         keep_posted=recorder is not None,
     )
@@ -158,8 +165,8 @@ def _in_columns(
         plane.close()
     totals = plane.totals()
     made = decided_before + totals.made()
-    told = control.handed_over, control.listed, control.posted, control.network_counts(), control.wrongly_listed
-    return Tally(totals, np.array(by_day), made, *told)
+    told = control.handed_over, control.listed, control.posted, control.network_counts(), control.finish()
+    return Tally(totals, np.array(by_day), made, *told, control.wrongly_listed)
 
 
 def _check_range(name: str, given: int, low: int, high: int) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -35,15 +35,17 @@ from interceptsim.attempts import (
 from interceptsim.errors import ConfigurationError
 from interceptsim.filtering.kernels import ALLOW_LISTED, OP_CODE
 from interceptsim.filtering.plan import FilterCore, compile_filter
+from interceptsim.harm import Harm
 from interceptsim.network.load import NetworkLoad
 from interceptsim.people import wrongly_listed_estimates
 from interceptsim.randomness import root_key
+from interceptsim.response.plane import Response, ResponseTally, Setting
 from interceptsim.response.wrongly_listed import WronglyListed
 from interceptsim.results import Estimate, Posting, Replicates, Target
-from interceptsim.scenario import CalibrationTarget, Scenario
-from interceptsim.traffic.kernels import numbers_of
+from interceptsim.scenario import CalibrationTarget, Scenario, StrengthTarget
+from interceptsim.traffic.kernels import CLI_OWN, numbers_of
 from interceptsim.traffic.model import CallerGroup
-from interceptsim.traffic.population import FOLDS, Calendar, Population, build_population
+from interceptsim.traffic.population import FOLDS, Calendar, Population, Reactions, build_population
 from interceptsim.units import DAY_US, SECOND_US
 
 __all__ = ["SIMULATED_COLUMNS", "Accounts", "Progress", "Tally", "World", "column_of"]
@@ -136,6 +138,7 @@ class Tally(NamedTuple):
     listed: dict[str, int]
     posted: list[Posting]
     network: dict[str, int]
+    response: ResponseTally | None
     wrongly_listed: WronglyListed | None
 
 
@@ -153,11 +156,15 @@ class World:
         self.from_hour = period.warm_up_days * 24
         self.to_hour = (period.warm_up_days + days) * 24
         self.calendar = Calendar.build(scenario.traffic.profiles, self.first_day.weekday(), self.to_hour)
-        police = scenario.police
+        police, people = scenario.police, scenario.people
         self.population: Population = build_population(
             scenario.traffic,
             scenario.hubs,
-            (police.voice_complaint_ratio, police.sms_complaint_ratio),
+            Reactions(
+                (police.voice_complaint_ratio, police.sms_complaint_ratio),
+                (people.voice_engaged_ratio, people.sms_engaged_ratio) if people else (0.0, 0.0),
+                police.own_work_ratio,
+            ),
             scale,
             self.key,
             self.calendar,
@@ -228,6 +235,27 @@ class World:
             ([carrier.id for carrier in scenario.population.carriers], self.carriers()),
             (max(scenario.population.subscribers // self.scale, 1), self.scale),
         )
+
+    def response(self) -> Response | None:
+        """Return people and desks as they are before the run begins, None where the scenario has no people."""
+        scenario, population = self.scenario, self.population
+        if scenario.people is None:
+            return None
+        own = (population.groups["cli"] == CLI_OWN) & ~population.ordinary
+        setting = Setting(
+            key=self.key,
+            scale=self.scale,
+            lines=len(population.lines),
+            folds=FOLDS,
+            police_streams=np.where(own, population.groups["police_stream"], 0).astype(np.uint64),
+            cell_types=tuple(name for _, name in population.cells),
+            start=scenario.period.start,
+            days=self.days,
+            warm_up_days=scenario.period.warm_up_days,
+            epoch_us=self.epoch_us,
+            subscribers=max(scenario.population.subscribers // self.scale, 1),
+        )
+        return Response(scenario.people, scenario.police, scenario.responses, setting)
 
     def _elements(self) -> Iterator[tuple[str, bool, NDArray[np.bool_]]]:
         """Yield (name, whether it is of calls, which groups pass it) of each element of the network."""
@@ -301,6 +329,8 @@ class World:
             if of_calls:
                 counts[f"{name}.circuit time (us)"] = int(totals.held_us[:, there].sum())
         counts |= tally.network
+        if (harm := self.harm(tally)) is not None:
+            counts |= harm.metrics()
         counts["police.handed over"] = tally.handed_over
         counts |= {f"police.listed by {rule}": n for rule, n in tally.listed.items()}
         counts |= tally.wrongly_listed.metrics() if tally.wrongly_listed else {}
@@ -426,6 +456,19 @@ class World:
                 status,
             )
 
+    def harm(self, tally: Tally) -> Harm | None:
+        """Return what came of people, None where the scenario has none."""
+        people, ordinary = self.scenario.people, self.population.ordinary
+        if people is None or tally.response is None:
+            return None
+        return Harm(
+            people,
+            tally.response,
+            self.scale,
+            self.scenario.period.start,
+            lambda counted: self._replicates(tally.totals, ~ordinary, counted),
+        )
+
     def _panel_days(self, there: NDArray[np.bool_]) -> float:
         """Return how many days the lines of some ordinary groups are seen, in the mean of the full-size lines."""
         names, full = self.population.names, self.population.full_lines
@@ -434,7 +477,9 @@ class World:
 
     def summary(self, tally: Tally) -> pl.DataFrame:
         """Return the summary frame."""
-        found = itertools.chain(self.estimates(tally.totals), self._network_estimates(tally))
+        harm = self.harm(tally)
+        of_people = self._fitted_strengths(harm.estimates()) if harm else ()
+        found = itertools.chain(self.estimates(tally.totals), self._network_estimates(tally), of_people)
         if tally.wrongly_listed is not None:
             fraud = ~self.population.ordinary
             full_lines = np.where(fraud, self.population.full_lines, 0.0)
@@ -447,9 +492,22 @@ class World:
         fitted = self.scenario.fitted
         return all(p in fitted and fitted[p].figure == target.figure for p in (target.volume, target.strength))
 
-    def targets(self, totals: Accounts) -> tuple[Target, ...]:
+    def _fitted_strengths(
+        self, found: Iterable[tuple[str, Estimate, str, str]]
+    ) -> Iterator[tuple[str, Estimate, str, str]]:
+        """Yield estimates of the response, those that a strength was fitted to told as such."""
+        fitted = {target.quantity for target in self.scenario.strengths if self._is_solved(target)}
+        for metric, estimate, unit, status in found:
+            yield metric, estimate, unit, "fitted" if metric in fitted else status
+
+    def _is_solved(self, target: StrengthTarget) -> bool:
+        fitted = self.scenario.fitted.get(target.strength)
+        return fitted is not None and fitted.figure == target.figure
+
+    def targets(self, tally: Tally) -> tuple[Target, ...]:
         """Return the reported figures that the scenario speaks of, beside the simulated ones."""
         found = []
+        totals = tally.totals
         for target in self.scenario.calibration:
             figure = ledger.figure(target.figure)
             there = self._parts()[target.channel]
@@ -470,6 +528,16 @@ class World:
                     self.days != target.days,
                 )
             )
+        harm = self.harm(tally)
+        by_metric = {metric: estimate for metric, estimate, _, _ in harm.estimates()} if harm else {}
+        for wanted in self.scenario.strengths if harm else ():
+            reported, estimate = (
+                ledger.figure(wanted.figure).value * self.days / wanted.days,
+                by_metric[wanted.quantity],
+            )
+            role: Literal["fitted", "predicted"] = "fitted" if self._is_solved(wanted) else "predicted"
+            values = (reported, estimate.value, estimate.low, estimate.high, estimate.value / reported)
+            found.append(Target(wanted.figure, role, *values, self.days != wanted.days))
         return tuple(found)
 
     def daily_frame(self, daily: NDArray[np.int64]) -> pl.DataFrame:

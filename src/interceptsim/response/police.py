@@ -1,7 +1,7 @@
-"""Police: somebody complains of a delivered attempt, and some time later the number is known.
+"""Police: somebody complains of a delivered attempt, or police find a number themselves; later the number is known.
 
-Takes complaints in columns, gives the time at which each number is handed over. The first complaint of a
-number starts the work; later ones add nothing. Police err, too: beside some numbers they hand over an ordinary one.
+Takes words of attempts in columns, gives the time at which each number is handed over. The first word of a number
+starts the work; later ones add nothing. Police err, too: beside some numbers they hand over an ordinary one.
 """
 
 from __future__ import annotations
@@ -14,20 +14,58 @@ from interceptsim.compiled import Column, Scalar, Table, kernel
 from interceptsim.randomness import delay_us, draw, stream_id, threshold
 from interceptsim.units import Delay, Ratio
 
-__all__ = ["COMPLAINT", "Police", "delays_of", "drawn_below", "falsely_handed_over", "hand_over_times", "recycled"]
+__all__ = [
+    "COMPLAINED",
+    "ENGAGED",
+    "FOUND",
+    "GIVEN_UP",
+    "WORD",
+    "Police",
+    "delays_of",
+    "drawn_below",
+    "falsely_handed_over",
+    "hand_over_times",
+    "recycled",
+]
 
-COMPLAINT = np.dtype(
-    [("time_us", "i8"), ("line", "i8"), ("generation", "i8"), ("stream", "u8"), ("index", "u8")], align=True
+COMPLAINED, FOUND, ENGAGED, GIVEN_UP = 0, 1, 2, 3
+"""What control is told of an attempt: its number is complained of for the first time, or found by police themselves;
+somebody falls for it; the line presents another number from it on."""
+
+WORD = np.dtype(
+    [
+        ("time_us", "i8"),
+        ("line", "i8"),
+        ("generation", "i8"),
+        ("stream", "u8"),
+        ("index", "u8"),
+        ("ordinal", "i8"),
+        ("b_number", "u8"),
+        ("group", "i4"),
+        ("fold", "i4"),
+        ("cell", "i4"),
+        ("reached", "i4"),
+        ("before", "i4"),
+        ("talked", "i4"),
+        ("kind", "u1"),
+        ("entry", "u1"),
+        ("channel", "u1"),
+    ],
+    align=True,
 )
-"""First complaint of a number: when (us from the start of the run), of which line and generation, and the
-stream and entity of the draws that belong to it."""
+"""A word of an attempt to control: its kind, when (us from the start of the run), of which line and generation, and
+the stream and entity of the draws that belong to it.
+
+With ENGAGED comes whom the attempt reached. With GIVEN_UP, of the number that is no more: how many people it `reached`,
+how many of them `before` police handed it over, and how many of those `talked`."""
 
 
 class Police(BaseModel):
     """How numbers become known to police.
 
-    Each delivered attempt is complained of with probability `voice_complaint_ratio` or
-    `sms_complaint_ratio`; `delay` after a number's first complaint, police hand the number over.
+    Each delivered attempt is complained of with probability `voice_complaint_ratio` or `sms_complaint_ratio`; a share
+    `own_work_ratio` of numbers is found by police themselves when it is first used. `delay` after the first word of
+    a number, police hand it over.
 
     For each number that they hand over, with probability `false_hand_over_ratio` they hand over an ordinary line's
     with it, by mistake; and a share `recycled_ratio` of the domestic ones is given to somebody else, `quarantine`
@@ -38,6 +76,7 @@ class Police(BaseModel):
 
     voice_complaint_ratio: Ratio
     sms_complaint_ratio: Ratio
+    own_work_ratio: Ratio = 0.0
     delay: Delay
     false_hand_over_ratio: Ratio = 0.0
     recycled_ratio: Ratio = 0.0
@@ -46,7 +85,7 @@ class Police(BaseModel):
 
 @kernel
 def delays_of(
-    complaints: Table,
+    words: Table,
     key: Column,
     salt: Scalar,
     kind: Scalar,
@@ -54,40 +93,40 @@ def delays_of(
     scale_us: Scalar,
     sigma: Scalar,
 ) -> Column:
-    """Return a delay in us (int64) for each complaint, keyed by its number and by `salt`, a 32-bit id."""
-    out = np.empty(complaints.shape[0], np.int64)
-    for k in range(complaints.shape[0]):
-        c = complaints[k]
+    """Return a delay in us (int64) for each word, keyed by its number and by `salt`, a 32-bit id."""
+    out = np.empty(words.shape[0], np.int64)
+    for k in range(words.shape[0]):
+        c = words[k]
         word, _, _, _ = draw(key[0], key[1], c.stream ^ np.uint64(salt), c.index, c.generation)
         out[k] = delay_us(word, kind, minimum_us, scale_us, sigma)
     return out
 
 
-def hand_over_times(police: Police, complaints: np.ndarray, key: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return when police know each number complained of: us from the start of the run."""
-    times: NDArray[np.int64] = complaints["time_us"] + delays_of(complaints, key, 0, *police.delay.law)
+def hand_over_times(police: Police, words: np.ndarray, key: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return when police know the number of each word: us from the start of the run."""
+    times: NDArray[np.int64] = words["time_us"] + delays_of(words, key, 0, *police.delay.law)
     return times
 
 
 @kernel
-def drawn_below(complaints: Table, key: Column, salt: Scalar, bound: Scalar) -> Column:
-    """Return for each complaint (bool) whether a draw keyed by its number and by `salt` lies below `bound`."""
-    out = np.empty(complaints.shape[0], np.bool_)
-    for k in range(complaints.shape[0]):
-        c = complaints[k]
-        word, _, _, _ = draw(key[0], key[1], c.stream ^ np.uint64(salt), c.index, c.generation)
+def drawn_below(words: Table, key: Column, salt: Scalar, bound: Scalar) -> Column:
+    """Return for each word (bool) whether a draw keyed by its number and by `salt` lies below `bound`."""
+    out = np.empty(words.shape[0], np.bool_)
+    for k in range(words.shape[0]):
+        one = words[k]
+        word, _, _, _ = draw(key[0], key[1], one.stream ^ np.uint64(salt), one.index, one.generation)
         out[k] = word < np.uint64(bound)
     return out
 
 
-def falsely_handed_over(police: Police, complaints: np.ndarray, key: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Return beside which of the numbers complained of police hand over an ordinary line's number, at the same time."""
+def falsely_handed_over(police: Police, words: np.ndarray, key: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return beside which of the numbers police hand over an ordinary line's number, at the same time."""
     bound = threshold(police.false_hand_over_ratio)
-    found: NDArray[np.bool_] = drawn_below(complaints, key, stream_id("falsely handed over"), bound)
+    found: NDArray[np.bool_] = drawn_below(words, key, stream_id("falsely handed over"), bound)
     return found
 
 
-def recycled(police: Police, complaints: np.ndarray, key: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Return which of the numbers complained of are given to somebody else later, if they are domestic."""
-    found: NDArray[np.bool_] = drawn_below(complaints, key, stream_id("recycled"), threshold(police.recycled_ratio))
+def recycled(police: Police, words: np.ndarray, key: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return which of the numbers are given to somebody else later, if they are domestic."""
+    found: NDArray[np.bool_] = drawn_below(words, key, stream_id("recycled"), threshold(police.recycled_ratio))
     return found

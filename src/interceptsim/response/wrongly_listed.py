@@ -5,7 +5,8 @@ still listed. A sample of ordinary callers would miss both, so these people are 
 draws of the number handed over say whether there is one, who it is, and when and whom that person calls. Since lists
 alone decide about them, all that follows from a hand-over is found at once, and needs no line in the data plane.
 
-It is counted for the numbers handed over in the counted days, whatever of it comes later: at most a year.
+It is counted for the numbers that the first list publishes in the counted days, whatever of it comes later: at most a
+year.
 """
 
 from __future__ import annotations
@@ -83,16 +84,16 @@ class WronglyListed:
         told = ("people listed", "people cut off", "calls while listed", "calls intercepted", "cut off (us)")
         return {f"{kind}.{name}": int(total[k, n]) for k, kind in enumerate(KINDS) for n, name in enumerate(told)}
 
-    def hand_over(self, complaints: np.ndarray, known_us: NDArray[np.int64]) -> None:
-        """Count the people who are listed because of numbers complained of, known to police from `known_us` on."""
+    def hand_over(self, words: np.ndarray, known_us: NDArray[np.int64]) -> None:
+        """Count the people who are listed because of numbers, known to police from `known_us` on."""
         police, key = self._police, self._key
-        mistaken = falsely_handed_over(police, complaints, key)
-        given = recycled(police, complaints, key) & self._domestic[self._group[complaints["line"]]]
+        mistaken = falsely_handed_over(police, words, key)
+        given = recycled(police, words, key) & self._domestic[self._group[words["line"]]]
         for kind, there in enumerate((mistaken, given)):
             (which,) = np.nonzero(there)
             if len(which) == 0:
                 continue
-            some, known = complaints[which], known_us[which]
+            some, known = words[which], known_us[which]
             salt, (later, least, scale, sigma) = stream_id(KINDS[kind]), police.quarantine.law
             count_people(
                 some,

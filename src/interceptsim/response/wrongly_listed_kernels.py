@@ -75,12 +75,12 @@ CALLERS = np.dtype(
 
 @kernel
 def quarantines(
-    complaints: Table, key: Column, salt: Scalar, kind: Scalar, minimum_us: Scalar, scale_us: Scalar, sigma: Scalar
+    words: Table, key: Column, salt: Scalar, kind: Scalar, minimum_us: Scalar, scale_us: Scalar, sigma: Scalar
 ) -> Column:
-    """Return how long (int64, us) each number complained of waits in quarantine."""
-    out = np.empty(complaints.shape[0], np.int64)
-    for k in range(complaints.shape[0]):
-        c = complaints[k]
+    """Return how long (int64, us) each number waits in quarantine."""
+    out = np.empty(words.shape[0], np.int64)
+    for k in range(words.shape[0]):
+        c = words[k]
         _, _, word, _ = draw(key[0], key[1], c.stream ^ np.uint64(salt), c.index, c.generation << 32)
         out[k] = delay_us(word, kind, minimum_us, scale_us, sigma)
     return out
@@ -88,7 +88,7 @@ def quarantines(
 
 @kernel
 def count_people(
-    complaints: Table,
+    words: Table,
     known_us: Column,
     has_us: Column,
     key: Column,
@@ -110,8 +110,8 @@ def count_people(
     """
     many = lists.shape[0]
     begins, ends = np.empty(many, np.int64), np.empty(many, np.int64)
-    for k in range(complaints.shape[0]):
-        c = complaints[k]
+    for k in range(words.shape[0]):
+        c = words[k]
         stream = c.stream ^ np.uint64(salt)
         at = ends_us = np.int64(0)
         for place in range(many):

@@ -68,6 +68,7 @@ GROUP = np.dtype(
         ("incoming_stream", "u8"),
         ("again_stream", "u8"),
         ("police_stream", "u8"),
+        ("person_stream", "u8"),
         ("template_stream", "u8"),
         ("life", _DELAY),
         ("notice", _DELAY),
@@ -77,7 +78,9 @@ GROUP = np.dtype(
         ("failed_bound", "u8"),  # thresholds of one draw: failed below the first, answered below the second,
         ("answered_bound", "u8"),
         ("labelled_bound", "u8"),  # or, where the call is labelled, the third
-        ("complaint_bound", "u8"),
+        ("complaint_bound", "u8"),  # of another draw: complained of below the first, somebody falls for it from the
+        ("engaged_bound", "u8"),  # second on
+        ("found_bound", "u8"),  # of a number's draw: police find it themselves
         ("stranger_bound", "u8"),  # below: the attempt goes to a stranger, else to one of so many contacts
         ("contacts", "i8"),
         ("incoming", "f8"),  # mean calls to a number a day
@@ -147,6 +150,12 @@ LINE = np.dtype(
         ("text", "i4"),  # score of the number's template
         ("incoming", "u4"),  # calls to the number on the day before `incoming_day`
         ("incoming_day", "i4"),
+        ("counted", "i8"),  # the last generation that was accounted for, and of it:
+        ("known_us", "i8"),  # when police hand it over
+        ("reached", "i4"),  # how many people it reached,
+        ("before", "i4"),  # before that,
+        ("talked", "i4"),  # and how many of those took the call
+        ("watched", "i4"),  # whether control waits for these counts
         ("cut_off_day", "i4"),  # the last day on which an attempt of the line was intercepted
         ("tried", "i4"),  # attempts of the number
         ("turn", "i4"),  # interceptions of the line, which say by which entry it comes in
@@ -240,6 +249,8 @@ def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached
         line.cell = kind
         line.campaign = types[kind, 1]
         line.reported = -1
+        line.counted = 0
+        line.known_us = NEVER
         line.entry = group.entry
         line.incoming_day = -1
         line.cut_off_day = -1
@@ -290,6 +301,7 @@ class Supply(NamedTuple):
     subscribers  how many can be called, below 2**32
     stride       serials between two of them
     incoming     whether a rule reads how many calls came in
+    response     whether control wants to know whom numbers reached
     """
 
     key: NDArray[np.uint64]
@@ -304,6 +316,7 @@ class Supply(NamedTuple):
     subscribers: int
     stride: int
     incoming: bool
+    response: bool
 
 
 class Draws(NamedTuple):

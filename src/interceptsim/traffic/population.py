@@ -34,7 +34,7 @@ from interceptsim.traffic.kernels import (
 from interceptsim.traffic.model import CallerGroup, Hub, LineGroup, Profile, Traffic
 from interceptsim.units import DAY_US, HOUR_US, YEAR_DAYS
 
-__all__ = ["FOLDS", "PANEL_STEP", "Calendar", "Population", "bands_of", "build_population"]
+__all__ = ["FOLDS", "PANEL_STEP", "Band", "Calendar", "Population", "Reactions", "bands_of", "build_population"]
 
 FOLDS = 50
 """Groups of lines that the jackknife leaves out in turn."""
@@ -74,6 +74,19 @@ class Calendar:
         """Return the operational time between two hours of the run in mean days of the profile."""
         passed = int(self.reached[profile, to_hour] - self.reached[profile, from_hour])
         return 7.0 * passed / int(self.week[profile])
+
+
+class Reactions(NamedTuple):
+    """How people and police react to fraud that reaches somebody.
+
+    complaint  shares of calls and of messages that are complained of
+    engaged    shares of answered calls and of delivered messages that somebody may fall for
+    found      share of numbers that police find themselves
+    """
+
+    complaint: tuple[float, float]
+    engaged: tuple[float, float] = (0.0, 0.0)
+    found: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -123,9 +136,10 @@ class Population:
 def _group_record(spec: LineGroup | CallerGroup, country_code: int, profile: int, week_us: int) -> np.void:
     """Return what all callers have in common: streams of draws, hours, answering, text."""
     group = np.zeros(1, GROUP)[0]
-    for stream in ("attempt", "line", "number", "fate", "incoming", "again", "police"):
+    for stream in ("attempt", "line", "number", "fate", "incoming", "again", "police", "person"):
         group[f"{stream}_stream"] = stream_id(f"{stream}/{spec.id}")
     group["template_stream"] = stream_id("template")  # campaigns share theirs across groups
+    group["engaged_bound"] = threshold(1.0)
     group["gap"] = week_us / (7.0 * spec.attempts_per_day)
     group["rate_sigma"] = spec.rate_sigma
     group["profile"] = profile
@@ -154,12 +168,15 @@ def _group_record(spec: LineGroup | CallerGroup, country_code: int, profile: int
     return group
 
 
-def _of_fraud(group: np.void, spec: LineGroup, complaint_ratio: float) -> None:
+def _of_fraud(group: np.void, spec: LineGroup, reactions: Reactions) -> None:
     """Fill in what fraudsters' lines have besides."""
     group["life"] = spec.number_life.law
     group["notice"] = spec.notice.law
     group["resupply"] = spec.resupply.law
-    group["complaint_bound"] = threshold(complaint_ratio)
+    channel = CHANNELS.index(spec.channel)
+    group["complaint_bound"] = threshold(reactions.complaint[channel])
+    group["engaged_bound"] = threshold(1.0 - reactions.engaged[channel])
+    group["found_bound"] = threshold(reactions.found)
     if spec.presents is not None:
         group["presents"], group["a_kind"] = parse_number(spec.presents)
 
@@ -258,7 +275,7 @@ def _lay_out(
 def build_population(
     traffic: Traffic,
     hubs: Iterable[Hub],
-    complaint_ratios: tuple[float, float],
+    reactions: Reactions,
     scale: int,
     key: NDArray[np.uint64],
     calendar: Calendar,
@@ -266,10 +283,7 @@ def build_population(
     days: int,
     adaptations: Iterable[Adaptation] = (),
 ) -> Population:
-    """Lay out all lines at the start of the run; every group with a volume has at least one.
-
-    `complaint_ratios` are the shares of calls and of messages that are complained of.
-    """
+    """Lay out all lines at the start of the run; every group with a volume has at least one."""
     by_id = {hub.id: hub for hub in hubs}
     profiles = [p.id for p in traffic.profiles]
     own = [g for g in traffic.lines if g.cli not in _SHARED_CLI]
@@ -301,7 +315,7 @@ def build_population(
             cells.append((g, "ordinary"))
             types.append((threshold(1.0), len(campaigns) + g))
         else:
-            _of_fraud(groups[g], spec, complaint_ratios[CHANNELS.index(spec.channel)])
+            _of_fraud(groups[g], spec, reactions)
             for adaptation in adaptations if spec.cli == "own" else ():
                 if adaptation.enabled and spec.id in (adaptation.lines or (spec.id,)):
                     adaptation.compile(groups[g])

@@ -1,0 +1,337 @@
+"""The tables of the response: numbers, people, jobs, desks, what all rules come to, and what is counted.
+
+Times are int64 us from the start of the run, money int64 fen. A place is a row of a table; free places stand in a
+stack.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interceptsim.compiled import Record, Scalar, Table, kernel
+from interceptsim.units import DAY_US
+
+NEVER = np.int64(2**62)
+
+MEASURES = (
+    "met",  # people who meet fraud on the internet
+    "engaged",  # people who begin to fall for it
+    "averted",  # of whom some see through it at once
+    "warned",  # by 12381
+    "unread",
+    "warned late",  # after they had paid
+    "instructed",
+    "called",  # who took a call from 96110
+    "visited",
+    "suspended",
+    "dissuaded",  # stopped by a warning before they paid all they would have
+    "doubted",  # by themselves before paying
+    "paid",
+    "reported",
+    "transfers",
+    "transferred_fen",
+    "held_fen",
+    "stopped_fen",
+    "frozen_fen",
+    "returned_fen",
+    "12381 messages",
+    "instructions",
+    "dispatch messages",
+    "calls tried",
+    "calls taken",
+    "visits",
+    "false holds",
+)
+(
+    MET,
+    ENGAGES,
+    AVERTED,
+    WARNED,
+    UNREAD,
+    WARNED_LATE,
+    INSTRUCTED,
+    CALLED,
+    VISITED,
+    SUSPENDED,
+    DISSUADED,
+    DOUBTED,
+    PAID,
+    REPORTED,
+    TRANSFERS,
+    TRANSFERRED,
+    HELD,
+    STOPPED,
+    FROZEN,
+    RETURNED,
+    MESSAGES,
+    INSTRUCTIONS,
+    TIER_MESSAGES,
+    CALLS_TRIED,
+    CALLS_TAKEN,
+    VISITS,
+    FALSE_HOLDS,
+) = range(len(MEASURES))
+
+_LAW = np.dtype([("kind", "i8"), ("minimum", "i8"), ("scale", "f8"), ("sigma", "f8")])
+
+MOST_TRANSFERS = 12  # transfers of one person
+
+KIND = np.dtype(
+    [
+        ("grooming", _LAW),
+        ("gap", _LAW),
+        ("another_bound", "u8"),
+        ("doubt_bound", "u8"),
+        ("loss_fen", "f8"),  # median of one transfer
+        ("loss_sigma", "f8"),
+        ("heeding", "f8"),
+    ],
+    align=True,
+)
+"""A fraud type, see `people.FraudType`."""
+
+RULES = np.dtype(
+    [
+        ("police_delay", _LAW),
+        ("report_delay", _LAW),
+        ("warn_delay", _LAW),
+        ("tier_delay", _LAW),
+        ("internet_delay", _LAW),
+        ("suspend_delay", _LAW),
+        ("report_bound", "u8"),
+        ("read_bound", "u8"),
+        ("urgent_bound", "u8"),
+        ("internet_bound", "u8"),
+        ("detect_bound", "u8"),
+        ("hold_bound", "u8"),
+        ("tiers", "u8", (2, 3)),  # cumulative thresholds of high, medium, low: for people at no risk, and at risk
+        ("warn_heed", "f8"),
+        ("tier_heed", "f8"),
+        ("call_heed", "f8"),
+        ("visit_heed", "f8"),
+        ("suspend_effect", "f8"),
+        ("reach_bound", "u8"),
+        ("redial_us", "i8"),
+        ("tries", "i8"),
+        ("again_us", "i8"),
+        ("visits", "i8"),
+        ("success", "f8"),
+        ("half_life", "f8"),
+        ("frozen_per_stopped", "f8"),
+        ("return_ratio", "f8"),
+        ("false_holds", "f8"),
+        ("fatigue", "f8"),
+        ("forget", "f8"),  # share of false warnings that is remembered from day to day
+        ("read_ratio", "f8"),
+        ("internet_gap", "f8"),  # mean us between two people who meet fraud on the internet
+        ("subscribers", "i8"),
+        ("internet_stream", "u8"),
+        ("dispatch_stream", "u8"),
+        ("feeds", "?"),
+        ("warns", "?"),
+        ("dispatches", "?"),
+        ("calls", "?"),
+        ("goes", "?"),
+        ("suspends", "?"),
+        ("freezes", "?"),
+    ],
+    align=True,
+)
+"""What all response policies come to, one record."""
+
+NUMBER = np.dtype(
+    [
+        ("line", "i8"),
+        ("generation", "i8"),
+        ("stream", "u8"),
+        ("index", "u8"),
+        ("group", "i4"),
+        ("fold", "i4"),
+        ("kind", "i4"),
+        ("before", "i4"),
+        ("total", "i4"),
+        ("talked", "i4"),
+        ("first", "i4"),  # the first of the people it reached who are still there, -1
+        ("older", "i4"),  # the place of the line's number before it, -1
+        ("given_up", "u1"),
+        ("handed", "u1"),
+    ],
+    align=True,
+)
+"""A number that police know, will know, or that somebody falls for."""
+
+PERSON = np.dtype(
+    [
+        ("stream", "u8"),
+        ("entity", "u8"),
+        ("ordinal", "i8"),
+        ("uid", "u8"),
+        ("contact_us", "i8"),
+        ("next_us", "i8"),  # the next transfer
+        ("stop_us", "i8"),  # when the person stops, by a warning
+        ("warned_us", "i8"),
+        ("paid_us", "i8", (MOST_TRANSFERS,)),
+        ("each_fen", "i8"),
+        ("number", "i4"),  # place of the number, -1
+        ("next", "i4"),  # the next person whom the number reached, -1
+        ("source", "i4"),  # line group, or after the last of them the internet
+        ("fold", "i4"),
+        ("kind", "i4"),
+        ("province", "i4"),
+        ("age", "i4"),
+        ("made", "i4"),
+        ("phase", "u1"),
+        ("origin", "u1"),
+        ("overseas", "?"),
+    ],
+    align=True,
+)
+"""Somebody who falls for a fraud."""
+
+ABSENT, ENGAGED_NOW, REPORTS, WAITS = 0, 1, 2, 3
+
+JOB = np.dtype(
+    [
+        ("ready_us", "i8"),
+        ("until_us", "i8"),
+        ("id", "u8"),
+        ("uid", "u8"),
+        ("person", "i4"),  # place of the person, -1: somebody at no risk
+        ("source", "i4"),
+        ("fold", "i4"),
+        ("kind", "i4"),
+        ("province", "i4"),
+        ("age", "i4"),
+        ("desk", "i4"),
+        ("tier", "i4"),  # 0 high, 1 medium, 2 low
+        ("tries", "i4"),
+        ("left", "i4"),
+        ("right", "i4"),
+    ],
+    align=True,
+)
+"""Something to do for a desk, and its place in a heap."""
+
+DESK = np.dtype(
+    [
+        ("work", _LAW),
+        ("stretch", "f8"),  # a job keeps a server this much longer: there is a whole number of servers at any scale
+        ("opens_us", "i8"),
+        ("closes_us", "i8"),
+        ("patience_us", "i8"),
+        ("first", "i8"),  # its part of the servers
+        ("last", "i8"),
+        ("clock_us", "i8"),  # when the last job came
+        ("busy_us", "i8"),
+        ("waiting", "i4"),  # the first of its heap, -1
+        ("does", "i4"),
+    ],
+    align=True,
+)
+"""A desk: its servers are alike, and each does one job at a time."""
+
+CALLS, VISIT, FREEZE = 0, 1, 2
+DESKS = ("call-96110", "visit-in-person", "freeze-transfers")
+
+WAIT_BINS = 240
+"""Waits are counted in eighths of an octave from a second on."""
+
+
+class Ledger(NamedTuple):
+    """What is counted, at the times things happen.
+
+    from_us int64 (1,)                                          the start of counting, a local midnight
+    month   int32 (days,)                                       month of each counted day
+    tally   int64 (FOLDS, sources, measures)
+    daily   int64 (days, types, measures)
+    cells   int64 (months, types, provinces, ages, measures)    of people at risk alone
+    waits   int64 (3, 3, WAIT_BINS)                             jobs begun by desk and tier, by how long they waited
+    served  int64 (days, 3, 3, 4)                               came, begun, given up, us waited
+    """
+
+    from_us: NDArray[np.int64]
+    month: NDArray[np.int32]
+    tally: NDArray[np.int64]
+    daily: NDArray[np.int64]
+    cells: NDArray[np.int64]
+    waits: NDArray[np.int64]
+    served: NDArray[np.int64]
+
+
+class State(NamedTuple):
+    """All that the response knows.
+
+    key        uint64 (2,)      the words of the root key
+    rules      RULES (1,)
+    kinds      KIND (types,)
+    kind_of    int64 (cells,)   fraud type of each row of the daily accounts
+    police     uint64 (groups,) stream of the draws of a line group's numbers, 0 where it presents none of its own
+    falls      uint64 (types, ages)     thresholds of falling for it
+    ages, provinces, types   uint64     cumulative thresholds
+    numbers    NUMBER           and `known` int64, when each is handed over, NEVER where it is not or has been
+    latest     int32 (lines,)   place of each line's latest number, -1
+    persons    PERSON           and `due` int64, when something happens to each next
+    jobs       JOB
+    free       int32 (3, room)  stacks of free places of numbers, persons, jobs
+    desks      DESK             the call desk, the freeze desk, then teams by province
+    servers    int64            when each is free
+    now        int64 (8,)       see the constants below
+    mean       float64 (1,)     false warnings that a subscriber remembers
+    """
+
+    key: NDArray[np.uint64]
+    rules: Table
+    kinds: Table
+    kind_of: NDArray[np.int64]
+    police: NDArray[np.uint64]
+    falls: NDArray[np.uint64]
+    ages: NDArray[np.uint64]
+    provinces: NDArray[np.uint64]
+    types: NDArray[np.uint64]
+    numbers: Table
+    known: NDArray[np.int64]
+    latest: NDArray[np.int32]
+    persons: Table
+    due: NDArray[np.int64]
+    jobs: Table
+    free: NDArray[np.int32]
+    desks: Table
+    servers: NDArray[np.int64]
+    now: NDArray[np.int64]
+    mean: NDArray[np.float64]
+
+
+NUMBERS, PERSONS, JOBS, ARRIVED, NEXT_ARRIVAL, COMING, FALSE_MESSAGES, FALSE_CALLS = range(8)
+"""What `now` holds: free places of each kind; people met on the internet and when the next is; the first of the heap of
+jobs that are not ready; false warnings of the day."""
+
+
+@kernel
+def day_of(ledger: Ledger, at_us: Scalar) -> int:
+    """Return the counted day of a time, the last one for times beyond the run, -1 for those before counting begins."""
+    if at_us < ledger.from_us[0]:
+        return -1
+    return min((at_us - ledger.from_us[0]) // DAY_US, ledger.daily.shape[0] - 1)
+
+
+@kernel
+def count(
+    ledger: Ledger, at_us: Scalar, fold: Scalar, source: Scalar, kind: Scalar, measure: Scalar, amount: Scalar
+) -> None:
+    """Count so much of a measure at a time, unless that is before counting begins."""
+    day = day_of(ledger, at_us)
+    if day >= 0:
+        ledger.tally[fold, source, measure] += amount
+        ledger.daily[day, kind, measure] += amount
+
+
+@kernel
+def count_person(ledger: Ledger, at_us: Scalar, who: Record, measure: Scalar, amount: Scalar) -> None:
+    """Count something of a person, or of a job for one."""
+    count(ledger, at_us, who.fold, who.source, who.kind, measure, amount)
+    day = day_of(ledger, at_us)
+    if day >= 0:
+        ledger.cells[ledger.month[day], who.kind, who.province, who.age, measure] += amount
