@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from interceptsim.filtering.policies import RejectListedNumbers
 from interceptsim.network.load import NetworkLoad
 from interceptsim.randomness import DELAY_CONSTANT, LONGEST_US, stream_id, threshold
-from interceptsim.response.plane import EVERY_US, Response, ResponseTally
+from interceptsim.response.plane import Response, ResponseTally
 from interceptsim.response.police import WORD, delays_of, drawn_below, hand_over_times
 from interceptsim.response.wrongly_listed import WronglyListed
 from interceptsim.results import Posting
@@ -140,9 +140,9 @@ class ControlPlane:
                 desk.waiting, desk.known_us = desk.waiting[stays], desk.known_us[stays]
 
     def _live(self, response: Response) -> Generator[simpy.Event, None, None]:
-        """Let people and desks live through each hour; what victims report goes to police."""
-        for hour in itertools.count(1):
-            yield self.at(hour * EVERY_US, RESPONSE)
+        """Let people and desks live through one step after another; what victims report goes to police."""
+        for step in itertools.count(1):
+            yield self.at(step * response.every_us, RESPONSE)
             words, known_us, sooner = response.advance(int(self.env.now), self._port.reached)
             if len(words):
                 self._retract(words[sooner])

@@ -32,6 +32,7 @@ from interceptsim.filtering.kernels import ARGUMENTS, decide
 from interceptsim.filtering.plan import NumberIndex, state_table
 from interceptsim.network.load import validity_of
 from interceptsim.response.police import WORD
+from interceptsim.traffic.agenda import lines_due
 from interceptsim.traffic.kernels import Supply, empty_draws, generate
 from interceptsim.units import DAY_US, HOUR_US
 from interceptsim.world import SIMULATED_COLUMNS, Accounts, World
@@ -41,7 +42,7 @@ __all__ = ["BATCH_ROWS", "DataPlane"]
 BATCH_ROWS = 4096
 """Attempts that are generated, decided and accounted for at a time: their columns stay in the cache."""
 
-_INLINE_LINES = 1000  # with fewer lines a slice costs less than handing it to a pool of threads
+_INLINE_ATTEMPTS = 20_000  # a slice of fewer costs less than handing it to a pool of threads
 
 
 class _Worker:
@@ -57,10 +58,16 @@ class _Worker:
         self.held = 0
 
 
-def _cut(first: int, last: int, pieces: int) -> list[tuple[int, int]]:
-    """Cut lines into blocks of 256 at least, into so many pieces at most."""
-    size = max(256, -(-(last - first) // pieces))
-    return [(at, min(at + size, last)) for at in range(first, last, size)]
+class _Agenda:
+    """Lines that may attempt something on the day at hand, cut into blocks of which threads take one after another.
+
+    There is one block where a slice holds too little to be worth handing out.
+    """
+
+    def __init__(self, due: NDArray[np.int64], pieces: int) -> None:
+        self.due = due
+        size = max(256, -(-len(due) // pieces)) if pieces > 1 else max(len(due), 1)
+        self.blocks = [(at, min(at + size, len(due))) for at in range(0, len(due), size)]
 
 
 class DataPlane:
@@ -104,9 +111,12 @@ class DataPlane:
         self._index_day = -1
         shape = len(population.cells), len(population.groups), len(core.rules)
         self._workers = [_Worker(batch_rows, len(core.says), *shape) for _ in range(threads)]
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 and len(population.lines) >= _INLINE_LINES else None
-        self._blocks = _cut(0, population.shared_from, 8 * threads if self._pool else 1)
-        self._shared_blocks = _cut(population.shared_from, len(population.lines), 8 * threads if self._pool else 1)
+        self._pool = (
+            ThreadPoolExecutor(threads - 1) if threads > 1 else None
+        )  # it starts no thread before its first work
+        self._inline = True
+        self._agenda_until_us = 0
+        self._own = self._shared = _Agenda(np.zeros(0, np.int64), 1)
         self.decided_us = 0
 
     def close(self) -> None:
@@ -116,9 +126,11 @@ class DataPlane:
 
     def advance(self, until_us: int) -> np.ndarray:
         """Decide everything before `until_us`; return what control is to know (`WORD`), in order of time."""
+        if until_us > self._agenda_until_us:
+            self._look_ahead(until_us)
         blocks = itertools.count()
         self._in_threads(lambda worker: self._decide_own(worker, until_us, blocks))
-        if self._shared_blocks:
+        if self._shared.blocks:
             self._decide_shared(until_us)
         self.decided_us = until_us
         words = [found for worker in self._workers for found in worker.found]
@@ -129,21 +141,36 @@ class DataPlane:
         found = np.concatenate(words)
         return found[np.lexsort((found["ordinal"], found["kind"], found["line"], found["time_us"]))]
 
+    def _look_ahead(self, until_us: int) -> None:
+        """Lay out what is due up to the end of the day in which a slice ends, and for how many threads that is."""
+        day_ends_us = min(-(-until_us // DAY_US) * DAY_US, self._supply.end_us)
+        shared_from, last = self._population.shared_from, len(self._lines)
+        of_all = self._lines, self._groups, self._supply.reached
+        own, attempts = lines_due(*of_all, 0, shared_from, day_ends_us)
+        shared, more = lines_due(*of_all, shared_from, last, day_ends_us)
+        part = (until_us - self.decided_us) / (day_ends_us - self.decided_us)
+        self._inline = self._pool is None or (attempts + more) * part < _INLINE_ATTEMPTS
+        pieces = 1 if self._inline else 8 * len(self._workers)
+        self._own, self._shared = _Agenda(own, pieces), _Agenda(shared, pieces)
+        self._agenda_until_us = day_ends_us
+
     def _in_threads(self, work: Callable[[_Worker], None]) -> None:
-        """Let every thread do a part of some work; without a pool the first does it all."""
-        if self._pool is None:
-            work(self._workers[0])
-            return
-        for job in [self._pool.submit(work, worker) for worker in self._workers]:
+        """Let every thread do a part of some work; where that is little, this one does it all."""
+        jobs = []
+        if self._pool is not None and not self._inline:
+            jobs = [self._pool.submit(work, worker) for worker in self._workers[1:]]
+        work(self._workers[0])
+        for job in jobs:
             job.result()
 
     def _decide_own(self, worker: _Worker, until_us: int, blocks: itertools.count[int]) -> None:
         """Decide blocks of lines that own what they present, one after another, until none is left."""
         core, a = self._core, worker.accounts
-        supply = self._lines, self._groups, self._supply, until_us
+        agenda = self._own
+        supply = self._lines, self._groups, self._supply, agenda.due, until_us
         into = worker.draws, worker.rows
-        while (block := next(blocks)) < len(self._blocks):
-            cursor, stop = self._blocks[block]
+        while (block := next(blocks)) < len(agenda.blocks):
+            cursor, stop = agenda.blocks[block]
             pending = 0
             while cursor < stop or pending:
                 if core.says:
@@ -185,12 +212,6 @@ class DataPlane:
         if held:
             worker.found.append(worker.words[:held].copy())
 
-    def _generate(self, worker: _Worker, until_us: int, cursor: int, stop: int, pending: int) -> tuple[int, int, int]:
-        """Emit a batch of attempts; return (rows, cursor, lines pending)."""
-        lines, groups, a = self._lines, self._population.groups, worker.accounts
-        at = until_us, cursor, stop, pending
-        return generate(lines, groups, self._supply, *at, worker.draws, worker.rows, a.daily, a.folds)
-
     def _decide_shared(self, until_us: int) -> None:
         """Decide the lines that may present each other's numbers, in the order (time, line, ordinal).
 
@@ -212,14 +233,16 @@ class DataPlane:
 
     def _present(self, worker: _Worker, until_us: int, blocks: itertools.count[int]) -> None:
         """Generate blocks of lines that share numbers, one after another, until none is left."""
-        while (block := next(blocks)) < len(self._shared_blocks):
-            cursor, stop = self._shared_blocks[block]
+        agenda = self._shared
+        while (block := next(blocks)) < len(agenda.blocks):
+            cursor, stop = agenda.blocks[block]
             pending = 0
             while cursor < stop or pending:
                 cursor, pending, worker.held = present_lines(
                     self._lines,
                     self._groups,
                     self._supply,
+                    agenda.due,
                     until_us,
                     cursor,
                     stop,
@@ -305,7 +328,9 @@ class DataPlane:
 
     def take_measured(self) -> NDArray[np.int64]:
         """Return what came to the network since the last call, int64 (groups, 2), and begin again from zero."""
-        total: NDArray[np.int64] = np.sum([w.accounts.load for w in self._workers], axis=0)
+        total = self._workers[0].accounts.load.copy()
+        for worker in self._workers[1:]:
+            total += worker.accounts.load
         for worker in self._workers:
             worker.accounts.load.fill(0)
         return total

@@ -71,10 +71,10 @@ _OUTCOMES = len(OUTCOMES)
 
 @kernel
 def _fate(
-    group: Record, key: Column, lost: Scalar, labelled: Scalar, index: Scalar, ordinal: Scalar
+    group: Record, key0: Scalar, key1: Scalar, lost: Scalar, labelled: Scalar, index: Scalar, ordinal: Scalar
 ) -> tuple[Scalar, Scalar, Scalar, Scalar]:
     """Return an outcome where no policy intercepts, us that it wants a circuit, us of talk, and a complaint's draw."""
-    w0, w1, w2, w3 = draw(key[0], key[1], group.fate_stream, index, ordinal)
+    w0, w1, w2, w3 = draw(key0, key1, group.fate_stream, index, ordinal)
     if group.channel == SMS:
         return DELIVERED, np.int64(0), np.int64(0), w3
     if w1 < group.failed_bound:
@@ -166,7 +166,8 @@ def account(
     Return how many words there are then; a row gives three at most. `hindsight` says what of it goes into the state of
     rules; a number then has one row in a batch.
     """
-    key, epoch_us, end_us, lost = supply.key, supply.epoch_us, supply.end_us, supply.lost
+    key0, key1 = supply.key[0], supply.key[1]
+    epoch_us, end_us, lost = supply.epoch_us, supply.end_us, supply.lost
     lag_us, validity_us = supply.lag_us, supply.validity_us
     daily, folds, rules = accounts.daily, accounts.folds, accounts.rules
     load, held_us = accounts.load, accounts.held_us
@@ -190,7 +191,8 @@ def account(
                 line.cut_off_day = at // DAY_US
                 cut_off[line.fold, line.group] += 1
         else:
-            outcome, busy, talk, word = _fate(group, key, lost[line.group], code[r] == LABEL, line.index, ordinal[r])
+            fate = _fate(group, key0, key1, lost[line.group], code[r] == LABEL, line.index, ordinal[r])
+            outcome, busy, talk, word = fate
             spoken = outcome == ANSWERED
             load[line.group, 0] += 1
             load[line.group, 1] += busy
@@ -215,9 +217,7 @@ def account(
             if hindsight[k, 0] >> rows.channel[r] & hindsight[k, 1] >> rows.entry[r] & 1:
                 state[rows.slot[r], hindsight[k, 2]] = 0 if not spoken else 1 if talk >= hindsight[k, 3] else 2
         if group.adapts and line.generation == generation[r]:
-            lure = (
-                draw(key[0], key[1], group.again_stream, line.index, ordinal[r])[0] if group.again_bound > 0 else word
-            )
+            lure = draw(key0, key1, group.again_stream, line.index, ordinal[r])[0] if group.again_bound > 0 else word
             react(line, group, at, outcome == INTERCEPTED, outcome == ANSWERED, b_number[r], lure)
         column = reason[r] * _OUTCOMES + outcome
         daily[line.cell, column] += 1
@@ -237,7 +237,7 @@ def account(
                 held = _count_reached(words, held, at, i, line, group, generation[r], ordinal[r], outcome)
             numbers[line.fold, line.group] += fresh[r]
             if fresh[r] and line.reported != generation[r] and group.found_bound > 0:
-                if draw(key[0], key[1], group.police_stream, line.index, generation[r])[1] < group.found_bound:
+                if draw(key0, key1, group.police_stream, line.index, generation[r])[1] < group.found_bound:
                     line.reported = generation[r]
                     line.watched = 1
                     held = _tell(words, held, FOUND, at, i, line, group, generation[r], ordinal[r])
@@ -259,6 +259,7 @@ def advance_lines(
     lines: Table,
     groups: Table,
     supply: Supply,
+    agenda: Column,
     until_us: Scalar,
     cursor: Scalar,
     stop: Scalar,
@@ -273,7 +274,7 @@ def advance_lines(
     accounts: Accounts,
     words: Table,
 ) -> tuple[int, int, int, int]:
-    """Generate, decide and account for the attempts of lines `cursor` to `stop` before `until_us`.
+    """Generate, decide and account for the attempts before `until_us` of lines `cursor` to `stop` of an agenda.
 
     Return (cursor, lines pending, rows of the last batch, words held). It returns early after one batch
     where `one_batch` is set, or where the words of another batch might not fit.
@@ -281,7 +282,7 @@ def advance_lines(
     held = 0
     while True:
         n, cursor, pending = generate(
-            lines, groups, supply, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
+            lines, groups, supply, agenda, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
         )
         decide(ops, pool, rows, n, state)
         held = account(lines, groups, supply, rows, n, accounts, words, held, state, hindsight)
@@ -295,6 +296,7 @@ def present_lines(
     lines: Table,
     groups: Table,
     supply: Supply,
+    agenda: Column,
     until_us: Scalar,
     cursor: Scalar,
     stop: Scalar,
@@ -305,13 +307,13 @@ def present_lines(
     presented: Table,
     held: Scalar,
 ) -> tuple[int, int, int]:
-    """Append the attempts of lines `cursor` to `stop` before `until_us` to `presented`, which holds `held`.
+    """Append the attempts before `until_us` of an agenda, `cursor` to `stop`, to `presented`, which holds `held`.
 
     Return (cursor, lines pending, attempts held); it returns early where another batch might not fit.
     """
     while (cursor < stop or pending > 0) and held + rows.time_us.shape[0] <= presented.shape[0]:
         n, cursor, pending = generate(
-            lines, groups, supply, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
+            lines, groups, supply, agenda, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
         )
         for r in range(n):
             one = presented[held + r]

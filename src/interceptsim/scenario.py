@@ -23,7 +23,7 @@ from interceptsim.ledger import figure, figures
 from interceptsim.network.model import Network
 from interceptsim.registry import AnyPolicy, policy_kinds
 from interceptsim.response.people import People
-from interceptsim.response.plane import EVERY_US
+from interceptsim.response.plane import step_us
 from interceptsim.response.police import Police
 from interceptsim.tables import put, unchanged, validated
 from interceptsim.traffic.adaptation import Adaptation
@@ -242,7 +242,7 @@ class Scenario(_Part):
             if both > 1:
                 where = f"people.{channel}_engaged_ratio"
                 raise ConfigurationError(where, "is more than 1 with the share that is complained of", given=both)
-        least = MIN_SLICE_US + (EVERY_US if self.people.reports_feed_lists else 0)
+        least = 2 * MIN_SLICE_US
         if self.police.delay.minimum < least:
             raise ConfigurationError(
                 "police.delay",
@@ -287,7 +287,7 @@ class Scenario(_Part):
         """The least delay of anything posted into the data plane; None where nothing is."""
         delays = [p.delay.minimum for p in self.lists]
         if self.people is not None:
-            delays.append(self.police.delay.minimum - (EVERY_US if self.people.reports_feed_lists else 0))
+            delays.append(self.police.delay.minimum - step_us(self.police))
         return min(delays, default=None)
 
     @property

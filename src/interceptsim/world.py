@@ -545,20 +545,23 @@ class World:
         population = self.population
         day, cell, column = np.nonzero(daily)
         group = np.array([g for g, _ in population.cells])[cell]
-        kind = np.array([name for _, name in population.cells])[cell]
-        reasons = np.array(["", *self.core.rules])
         start = self.scenario.period.start
         dates = np.array([start + dt.timedelta(days=n) for n in range(self.days)], "datetime64[D]")
+
+        def told(names: Iterable[str], which: NDArray[np.int64]) -> pl.Series:
+            """Return a name for each place: handing over text row by row would take longer than a small run."""
+            return pl.Series(list(names), dtype=pl.Utf8).gather(which)
+
         return pl.DataFrame(
             {
                 "date": dates[day],
-                "channel": np.array([g.channel for g in population.names])[group],
-                "entry": np.array([g.entry for g in population.names])[group],
-                "hub": np.array([g.hub for g in population.names])[group],
-                "line_group": np.array([g.id for g in population.names])[group],
-                "fraud_type": kind,
-                "reason": reasons[column // len(OUTCOMES)],
-                "outcome": np.array(OUTCOMES)[column % len(OUTCOMES)],
+                "channel": told((g.channel for g in population.names), group),
+                "entry": told((g.entry for g in population.names), group),
+                "hub": told((g.hub for g in population.names), group),
+                "line_group": told((g.id for g in population.names), group),
+                "fraud_type": told((name for _, name in population.cells), cell),
+                "reason": told(("", *self.core.rules), column // len(OUTCOMES)),
+                "outcome": told(OUTCOMES, column % len(OUTCOMES)),
                 "count": daily[day, cell, column],
                 "weight": population.weights[group],
             }

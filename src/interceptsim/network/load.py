@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from interceptsim.compiled import Column, Scalar, kernel
 from interceptsim.network.erlang import thresholds_of
 from interceptsim.network.model import Network
 from interceptsim.randomness import LONGEST_US
@@ -57,11 +58,60 @@ class _Flow:
         intervals = range(7 * DAY_US // network.measure_every)
         self.week = np.array([[network.planned(plan, k) for plan in plans] for k in intervals])
 
-    def sum(self, counted: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return what was counted, int64 (groups,), summed over the groups that pass each element, by weight."""
+    def sum(self, counted: NDArray[np.int64], column: int) -> NDArray[np.float64]:
+        """Return a column of what was counted summed over the groups that pass each element, by weight."""
         total = np.zeros(self.many)
-        np.add.at(total, self.place, counted[self.groups] * self.weight)
+        _add_weighted(counted, column, self.groups, self.place, self.weight, total)
         return total
+
+
+# An interval has a handful of elements: compiled loops over them cost a tenth of vectors.
+
+
+@kernel
+def _add_weighted(
+    counted: Column, column: Scalar, groups: Column, place: Column, weight: Column, total: Column
+) -> None:
+    """Add what was counted of each of some groups, by its weight, to the total of its element."""
+    for k in range(groups.shape[0]):
+        total[place[k]] += counted[groups[k], column] * weight[k]
+
+
+@kernel
+def _close_calls(
+    seconds: Scalar,
+    plan: Column,
+    measured: Column,
+    loss: Column,
+    circuits: Column,
+    planned_s: Column,
+    carried_s: Column,
+    busiest: Column,
+) -> None:
+    """Add an interval's planned and carried Erlang seconds, and keep the most milli-Erlangs carried."""
+    for k in range(plan.shape[0]):
+        carried = min((plan[k] + measured[k]) * (1.0 - loss[k]), np.float64(circuits[k]))
+        carried_s[k] += np.int64(np.rint(carried * seconds))
+        busiest[k] = max(busiest[k], np.int64(np.rint(carried * 1000.0)))
+        planned_s[k] += np.int64(np.rint(plan[k] * seconds))
+
+
+@kernel
+def _close_messages(
+    seconds: Scalar,
+    plan: Column,
+    came: Column,
+    rate: Column,
+    lag: Column,
+    validity: Column,
+    backlog: Column,
+    longest: Column,
+) -> None:
+    """Let what came in an interval, and was not told to wait for too long, join what waits."""
+    for k in range(plan.shape[0]):
+        longest[k] = max(longest[k], lag[k])
+        joins = plan[k] * seconds + came[k] if lag[k] <= validity[k] else 0.0
+        backlog[k] = max(backlog[k] + joins - rate[k] * seconds, 0.0)
 
 
 class NetworkLoad:
@@ -118,17 +168,13 @@ class NetworkLoad:
         held one that was not free.
         """
         seconds = self.every_us / SECOND_US
-        self._measured = self._calls.sum(counted[:, 1]) / self.every_us
-        plan = self._plan(self._calls)
-        carried = np.minimum((plan + self._measured) * (1.0 - self._loss), self._circuits)
-        self._carried += np.rint(carried * seconds).astype(np.int64)
-        np.maximum(self._busiest, np.rint(carried * 1000.0).astype(np.int64), out=self._busiest)
-        self._planned += np.rint(plan * seconds).astype(np.int64)
+        self._measured = self._calls.sum(counted, 1) / self.every_us
+        of_calls = self._plan(self._calls), self._measured, self._loss, self._circuits
+        _close_calls(seconds, *of_calls, self._planned, self._carried, self._busiest)
         self._waited = [a + b for a, b in zip(self._waited, self._lag.tolist(), strict=True)]
-        np.maximum(self._longest, self._lag, out=self._longest)
-        came = self._plan(self._messages) * seconds + self._messages.sum(counted[:, 0])
-        came[self._lag > self._validity] = 0.0
-        self._backlog = np.maximum(self._backlog + came - self._rate * seconds, 0.0)
+        came = self._messages.sum(counted, 0)
+        of_messages = self._plan(self._messages), came, self._rate, self._lag, self._validity
+        _close_messages(seconds, *of_messages, self._backlog, self._longest)
 
     def open(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """Begin the next interval; return for each group of lines what holds in it.

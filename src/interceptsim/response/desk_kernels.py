@@ -9,7 +9,7 @@ import numpy as np
 
 from interceptsim.compiled import Record, Scalar, kernel
 from interceptsim.randomness import exp_of, log_of, mix64
-from interceptsim.response.person_kernels import delay_of, heeds, leave, stop_at, words_for
+from interceptsim.response.person_kernels import delay_of, heeds, leave, live, stop_at, words_for
 from interceptsim.response.queue_kernels import do_again, drop_job, meld, occupy, opens_at, take_first
 from interceptsim.response.records import (
     ABSENT,
@@ -17,10 +17,10 @@ from interceptsim.response.records import (
     CALLS,
     CALLS_TAKEN,
     CALLS_TRIED,
-    COMING,
     ENGAGED_NOW,
     FALSE_CALLS,
     FREEZE,
+    FREEZES_COMING,
     FROZEN,
     RETURNED,
     STOPPED,
@@ -37,12 +37,15 @@ from interceptsim.response.records import (
 
 
 @kernel
-def serve_all(state: State, ledger: Ledger, until_us: Scalar) -> None:
-    """Let desks do what they begin up to `until_us`, included: whenever a server is free, the first job that waits."""
+def serve_all(state: State, ledger: Ledger, until_us: Scalar, coming: Scalar) -> None:
+    """Let desks do what they begin up to `until_us`, included: whenever a server is free, the first job that waits.
+
+    `coming` is COMING for calls and visits, FREEZES_COMING for freezes.
+    """
     jobs, desks = state.jobs, state.desks
     midnight = ledger.from_us[0]
     while True:
-        top = state.now[COMING]
+        top = state.now[coming]
         if top >= 0 and jobs[top].ready_us <= until_us:
             desk = desks[jobs[top].desk]
             ready = jobs[top].ready_us
@@ -51,7 +54,7 @@ def serve_all(state: State, ledger: Ledger, until_us: Scalar) -> None:
                 if starts < ready:
                     _serve(state, ledger, jobs[top].desk, starts)
                     continue
-            state.now[COMING] = take_first(jobs, top, False)
+            state.now[coming] = take_first(jobs, top, False)
             desk.waiting = meld(jobs, desk.waiting, top, True)
             desk.clock_us = ready
             if ready >= midnight:
@@ -60,13 +63,16 @@ def serve_all(state: State, ledger: Ledger, until_us: Scalar) -> None:
         again = False
         for d in range(desks.shape[0]):
             desk = desks[d]
+            freezes = bool(desk.does == FREEZE)
+            if freezes != (coming == FREEZES_COMING):
+                continue
             while desk.waiting >= 0 and not again:
                 starts = opens_at(desk, max(state.servers[desk.first], desk.clock_us), midnight)
                 if starts > until_us:
                     break
                 _serve(state, ledger, d, starts)
-                top = state.now[COMING]
-                again = top >= 0 and jobs[top].ready_us <= until_us
+                top = state.now[coming]
+                again = bool(top >= 0 and jobs[top].ready_us <= until_us)
             if again:
                 break
         if not again:
@@ -101,6 +107,8 @@ def _serve(state: State, ledger: Ledger, d: Scalar, at_us: Scalar) -> None:
     word = mix64(job.id + np.uint64(job.tries) * np.uint64(0x9E3779B97F4A7C15))
     worked = delay_of(desk.work, word & np.uint64(0xFFFFFFFF))
     word = mix64(word)
+    if _is_there(state, job):
+        live(state, ledger, job.person, at_us)
     if desk.does == CALLS:
         _call(state, ledger, place, at_us, word)
         if not np.float64(word & np.uint64(0xFFFFFFFF)) < np.float64(state.rules[0].reach_bound):

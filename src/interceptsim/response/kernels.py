@@ -15,11 +15,14 @@ from interceptsim.response.person_kernels import delay_of, engage, heeds, live, 
 from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP
 from interceptsim.response.queue_kernels import for_person, new_job, put_job
 from interceptsim.response.records import (
+    ABSENT,
     ARRIVED,
     CALLS,
+    COMING,
     ENGAGED_NOW,
     FALSE_CALLS,
     FALSE_MESSAGES,
+    FREEZES_COMING,
     INSTRUCTED,
     INSTRUCTIONS,
     MESSAGES,
@@ -159,10 +162,13 @@ def _hand_over(state: State, ledger: Ledger, place: Scalar) -> None:
     at_risk = 0
     who = number.first
     while who >= 0:
-        _warn(state, ledger, who, at)
-        _instruct_person(state, ledger, who, max(at, state.persons[who].contact_us), 0)
-        at_risk += state.persons[who].contact_us < at
-        who = state.persons[who].next
+        person, following = state.persons[who], state.persons[who].next
+        live(state, ledger, who, at)
+        if person.phase != ABSENT:
+            _warn(state, ledger, who, at)
+            _instruct_person(state, ledger, who, max(at, person.contact_us), 0)
+            at_risk += person.contact_us < at
+        who = following
     state.now[FALSE_MESSAGES] -= at_risk if rules.warns else 0
     if rules.dispatches:
         for k in range(number.talked - at_risk):
@@ -271,32 +277,28 @@ def advance(
     over: Column,
     counts: Table,
     until_us: Scalar,
-    reports: Table,
     closes_day: Scalar,
-) -> int:
+) -> None:
     """Live through the time up to `until_us`, included; numbers at places `over` (int64) are handed over in it.
 
-    `counts` (int64, n x 3) is whom those have reached that their lines still present. The places of numbers that
-    victims reported go into `reports`; return how many they are. With `closes_day` the day's false warnings are
-    remembered from then on.
+    `counts` (int64, n x 3) is whom those have reached that their lines still present. With `closes_day` the day's false
+    warnings are remembered from then on.
     """
     for k in range(over.shape[0]):
         number = state.numbers[over[k]]
         if not number.given_up:
             number.before, number.talked = counts[k, 1], counts[k, 2]
         _hand_over(state, ledger, over[k])
-    serve_all(state, ledger, until_us)
-    told = 0
+    serve_all(state, ledger, until_us, COMING)
     for place in range(state.due.shape[0]):
         if state.due[place] <= until_us:
-            told = live(state, ledger, place, until_us, reports, told)
-    serve_all(state, ledger, until_us)
+            live(state, ledger, place, until_us)
+    serve_all(state, ledger, until_us, FREEZES_COMING)
     if closes_day:
         rules, now = state.rules[0], state.now
         false = now[FALSE_MESSAGES] * rules.read_ratio + now[FALSE_CALLS]
         state.mean[0] = state.mean[0] * rules.forget + false / rules.subscribers
         now[FALSE_MESSAGES], now[FALSE_CALLS] = 0, 0
-    return told
 
 
 @kernel

@@ -26,6 +26,7 @@ from interceptsim.response.records import (
     PAID,
     PERSONS,
     REPORTED,
+    REPORTED_NOW,
     REPORTS,
     TRANSFERRED,
     TRANSFERS,
@@ -173,16 +174,14 @@ def release(state: State, place: Scalar) -> None:
 
 
 @kernel
-def live(state: State, ledger: Ledger, place: Scalar, until_us: Scalar, reports: Table, told: Scalar) -> int:
-    """Let everything happen to a person that is due up to `until_us`, included.
-
-    Numbers that are reported are appended to `reports`, which holds `told`; return how many it then holds.
-    """
+def live(state: State, ledger: Ledger, place: Scalar, until_us: Scalar) -> None:
+    """Let everything happen to a person that is due up to `until_us`, included."""
     person, rules = state.persons[place], state.rules[0]
     law = state.kinds[person.kind]
     while state.due[place] <= until_us:
         if person.phase == REPORTS:
-            return _report(state, ledger, place, reports, told)
+            _report(state, ledger, place)
+            return
         at = state.due[place]
         if person.stop_us <= at:
             at = person.stop_us
@@ -221,7 +220,6 @@ def live(state: State, ledger: Ledger, place: Scalar, until_us: Scalar, reports:
             state.due[place] = min(person.next_us, person.stop_us)
         else:
             _end(state, ledger, place, at)
-    return told
 
 
 @kernel
@@ -239,7 +237,7 @@ def _end(state: State, ledger: Ledger, place: Scalar, at_us: Scalar) -> None:
 
 
 @kernel
-def _report(state: State, ledger: Ledger, place: Scalar, reports: Table, told: Scalar) -> int:
+def _report(state: State, ledger: Ledger, place: Scalar) -> None:
     """Let a victim report: a job for those who freeze transfers, and news of a number for police."""
     person, rules = state.persons[place], state.rules[0]
     at = state.due[place]
@@ -251,15 +249,15 @@ def _report(state: State, ledger: Ledger, place: Scalar, reports: Table, told: S
         ]
         known = at + delay_of(rules.police_delay, word)
         if not number.handed and known < state.known[person.number]:
-            reports[told, 0] = person.number
-            reports[told, 1] = state.known[person.number] != NEVER
+            told = state.now[REPORTED_NOW]
+            state.reports[told, 0] = person.number
+            state.reports[told, 1] = state.known[person.number] != NEVER
+            state.now[REPORTED_NOW] = told + 1
             state.known[person.number] = known
-            told += 1
     state.due[place] = NEVER
     person.phase = WAITS
     if not rules.freezes:
         leave(state, place)
-        return told
+        return
     job = new_job(state, at, person.uid ^ np.uint64(FREEZE), 1, 0)
     for_person(state, job, place)
-    return told

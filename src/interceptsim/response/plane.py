@@ -43,6 +43,7 @@ from interceptsim.response.records import (
     COMING,
     DESK,
     DESKS,
+    FREEZES_COMING,
     JOB,
     JOBS,
     MEASURES,
@@ -52,17 +53,26 @@ from interceptsim.response.records import (
     NUMBERS,
     PERSON,
     PERSONS,
+    REPORTED_NOW,
     RULES,
     WAIT_BINS,
     Ledger,
     State,
 )
-from interceptsim.units import DAY_US, HOUR_US, YEAR_DAYS, Delay
+from interceptsim.units import DAY_US, HOUR_US, MINUTE_US, YEAR_DAYS, Delay
 
-__all__ = ["COARSE", "EVERY_US", "Reached", "Response", "ResponseTally", "Setting"]
+__all__ = ["COARSE", "Reached", "Response", "ResponseTally", "Setting", "step_us"]
 
-EVERY_US = HOUR_US
-"""How often the control plane lets the response live through the time that has passed; it changes no result."""
+_STEPS_US = (HOUR_US, 30 * MINUTE_US, 15 * MINUTE_US, 5 * MINUTE_US, MINUTE_US)
+
+
+def step_us(police: Police) -> int:
+    """Return how often control lets the response live through the time that has passed; it changes no result.
+
+    What police hear in a step they hand over after it: the step is half of their least delay, or less.
+    """
+    return next((step for step in _STEPS_US if 2 * step <= police.delay.minimum), _STEPS_US[-1])
+
 
 COARSE = 20
 """A desk with fewer servers than this, at the scale of a run, has waits that a finer scale has not."""
@@ -112,6 +122,7 @@ class Response:
 
     def __init__(self, people: People, police: Police, policies: Iterable[Any], setting: Setting) -> None:
         self._people, self._police, self._setting = people, police, setting
+        self.every_us = step_us(police)
         chain = list(policies)
         self._answering = [policy for policy in chain if answers_contacts(policy)]
         desks, servers = _desks(chain, setting.scale)
@@ -134,10 +145,11 @@ class Response:
             free=np.zeros((3, 0), np.int32),
             desks=desks,
             servers=servers,
-            now=np.zeros(8, np.int64),
+            reports=np.zeros((0, 2), np.int64),
+            now=np.zeros(10, np.int64),
             mean=np.zeros(1),
         )
-        self._state.now[COMING] = -1
+        self._state.now[[COMING, FREEZES_COMING]] = -1
         self._state.now[NEXT_ARRIVAL] = 0 if people.internet > 0 else NEVER
         self._ledger = _empty_ledger(people, setting)
         for kind in (NUMBERS, PERSONS, JOBS):
@@ -183,9 +195,11 @@ class Response:
             self._make_room(JOBS, 2 * int(talked.sum()) + 3 * people)
         else:
             self._make_room(JOBS, people)
-        reports = np.zeros((people + 1, 2), np.int64)
-        told = advance(self._state, self._ledger, over, counts, now_us, reports, now_us % DAY_US == 0)
-        return self._words_of(reports[:told, 0], reports[:told, 1] == 1, now_us)
+        state = self._state
+        state.now[REPORTED_NOW] = 0
+        advance(state, self._ledger, over, counts, now_us, now_us % DAY_US == 0)
+        reports = state.reports[: state.now[REPORTED_NOW]]
+        return self._words_of(reports[:, 0], reports[:, 1] == 1, now_us)
 
     def finish(self, end_us: int, reached: Reached) -> ResponseTally:
         """Count what is still to be counted at the end of a run, and return all counts."""
@@ -254,6 +268,7 @@ class Response:
         elif kind == PERSONS:
             changed["persons"] = _longer(state.persons, more, 0)
             changed["due"] = _longer(state.due, more, int(NEVER))
+            changed["reports"] = np.zeros((held + more, 2), np.int64)
         else:
             changed["jobs"] = _longer(state.jobs, more, 0)
         stacks = state.free

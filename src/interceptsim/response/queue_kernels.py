@@ -7,7 +7,7 @@ Jobs that wait stand in heaps whose nodes are the jobs themselves (skew heaps): 
 from __future__ import annotations
 
 from interceptsim.compiled import Column, Record, Scalar, Table, kernel
-from interceptsim.response.records import COMING, JOBS, State
+from interceptsim.response.records import COMING, FREEZE, FREEZES_COMING, JOBS, State
 from interceptsim.units import DAY_US
 
 __all__ = ["do_again", "drop_job", "for_person", "meld", "new_job", "occupy", "opens_at", "put_job", "take_first"]
@@ -39,7 +39,8 @@ def for_person(state: State, place: Scalar, whom: Scalar) -> None:
 @kernel
 def put_job(state: State, place: Scalar) -> None:
     """Let a job wait for its time."""
-    state.now[COMING] = meld(state.jobs, state.now[COMING], place, False)
+    heap = FREEZES_COMING if state.desks[state.jobs[place].desk].does == FREEZE else COMING
+    state.now[heap] = meld(state.jobs, state.now[heap], place, False)
 
 
 @kernel

@@ -278,7 +278,8 @@ class State(NamedTuple):
     free       int32 (3, room)  stacks of free places of numbers, persons, jobs
     desks      DESK             the call desk, the freeze desk, then teams by province
     servers    int64            when each is free
-    now        int64 (8,)       see the constants below
+    reports    int64 (persons, 2)  numbers that victims reported, and whether police would have known them later anyway
+    now        int64 (10,)      see the constants below
     mean       float64 (1,)     false warnings that a subscriber remembers
     """
 
@@ -300,13 +301,17 @@ class State(NamedTuple):
     free: NDArray[np.int32]
     desks: Table
     servers: NDArray[np.int64]
+    reports: NDArray[np.int64]
     now: NDArray[np.int64]
     mean: NDArray[np.float64]
 
 
-NUMBERS, PERSONS, JOBS, ARRIVED, NEXT_ARRIVAL, COMING, FALSE_MESSAGES, FALSE_CALLS = range(8)
+NUMBERS, PERSONS, JOBS, ARRIVED, NEXT_ARRIVAL, COMING, FALSE_MESSAGES, FALSE_CALLS, REPORTED_NOW, FREEZES_COMING = (
+    range(10)
+)
 """What `now` holds: free places of each kind; people met on the internet and when the next is; the first of the heap of
-jobs that are not ready; false warnings of the day."""
+jobs that are not ready; false warnings of the day; how many reports there are; the heap of freezes not ready, which are
+served when all that leads to reports has happened."""
 
 
 @kernel

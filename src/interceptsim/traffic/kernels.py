@@ -186,10 +186,10 @@ def _time_of(
 
 
 @kernel
-def _write(campaign: Scalar, group: Record, key: Column, word: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+def _write(campaign: Scalar, group: Record, key0: Scalar, key1: Scalar, word: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     """Return content, link (0: none) and score of the template of a campaign that a 32-bit draw picks."""
     template = np.int64(np.uint64(word) * np.uint64(group.templates) >> np.uint64(32))
-    name, score, carries, link = draw(key[0], key[1], group.template_stream, campaign, template)
+    name, score, carries, link = draw(key0, key1, group.template_stream, campaign, template)
     z = normal_quantile(unit(score))
     text = np.int64((group.text_mean + group.text_deviation * z) * SCORE_ONE)
     content = np.uint32(name) | np.uint32(1)
@@ -197,9 +197,9 @@ def _write(campaign: Scalar, group: Record, key: Column, word: Scalar) -> tuple[
 
 
 @kernel
-def _begin_number(line: Record, group: Record, key: Column) -> None:
+def _begin_number(line: Record, group: Record, key0: Scalar, key1: Scalar) -> None:
     """Give the line the number of its `generation`, active from `born_us`: life, notice, digits, template."""
-    w0, _, w2, w3 = draw(key[0], key[1], group.number_stream, line.index, line.generation)
+    w0, _, w2, w3 = draw(key0, key1, group.number_stream, line.index, line.generation)
     life = delay_us(w0, group.life.kind, group.life.minimum, group.life.scale, group.life.sigma)
     line.dies_us = line.born_us + max(life, 1)
     line.notice_us = delay_us(w2, group.notice.kind, group.notice.minimum, group.notice.scale, group.notice.sigma)
@@ -212,17 +212,17 @@ def _begin_number(line: Record, group: Record, key: Column) -> None:
         serial = group.serial + np.int64(line.index) + line.generation * group.serial_step
         line.a_number = own_number(serial, group.own_kind, group.country_code)
     if group.channel == SMS:
-        line.content, line.link, line.text = _write(line.campaign, group, key, w3)
+        line.content, line.link, line.text = _write(line.campaign, group, key0, key1, w3)
 
 
 @kernel
-def _next_number(line: Record, group: Record, key: Column) -> None:
+def _next_number(line: Record, group: Record, key0: Scalar, key1: Scalar) -> None:
     """Let the line's number die and its replacement begin, after the resupply delay of the dead one."""
-    _, w1, _, _ = draw(key[0], key[1], group.number_stream, line.index, line.generation)
+    _, w1, _, _ = draw(key0, key1, group.number_stream, line.index, line.generation)
     wait = delay_us(w1, group.resupply.kind, group.resupply.minimum, group.resupply.scale, group.resupply.sigma)
     line.born_us = line.dies_us + wait
     line.generation += 1
-    _begin_number(line, group, key)
+    _begin_number(line, group, key0, key1)
 
 
 @kernel
@@ -234,10 +234,11 @@ def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached
     life is drawn from the equilibrium law: a life picked in proportion to its length, of which a uniform part is
     over.
     """
+    key0, key1 = key[0], key[1]
     for i in range(lines.shape[0]):
         line = lines[i]
         group = groups[line.group]
-        w0, _, w2, w3 = draw(key[0], key[1], group.line_stream, line.index, 0)
+        w0, _, w2, w3 = draw(key0, key1, group.line_stream, line.index, 0)
         sigma = group.rate_sigma
         where = unit(w0)
         if group.ordinary:  # a sample has all rates in turn
@@ -256,9 +257,9 @@ def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached
         line.cut_off_day = -1
         line.generation = 0
         line.born_us = 0
-        _begin_number(line, group, key)
+        _begin_number(line, group, key0, key1)
         life = line.dies_us
-        x0, _, x2, x3 = draw(key[0], key[1], group.line_stream, line.index, 1)
+        x0, _, x2, x3 = draw(key0, key1, group.line_stream, line.index, 1)
         law = group.life
         mean = law.scale * exp_of(law.sigma * law.sigma / 2.0)
         if unit(x0) * (law.minimum + mean) >= law.minimum:  # it is the random part whose length made it be met
@@ -362,7 +363,7 @@ def empty_draws(capacity: int) -> Draws:
     )
 
 
-_MOST_AHEAD = 64
+_MOST_AHEAD = 1024
 
 
 @kernel
@@ -370,6 +371,7 @@ def _look_ahead(
     lines: Table,
     groups: Table,
     supply: Supply,
+    agenda: Column,
     until_us: Scalar,
     cursor: Scalar,
     stop: Scalar,
@@ -391,7 +393,7 @@ def _look_ahead(
             i = waiting[taken]
             taken += 1
         elif cursor < stop:
-            i = cursor
+            i = agenda[cursor]
             cursor += 1
         else:
             break
@@ -401,7 +403,8 @@ def _look_ahead(
         group = groups[line.group]
         due = np.float64((until_us - line.next_us) * weight[group.profile, line.hour]) / line.gap
         ahead = np.float64(0) if group.adapts else np.float64(_MOST_AHEAD)  # what becomes of it may decide on the next
-        count = min(np.int64(min(due, ahead)) + 1, room - filled)
+        spare = 2.0 * np.sqrt(due) + 1.0 if cursor == stop else 0.0  # no others are left to fill a batch with
+        count = min(np.int64(min(due + spare, ahead)) + 1, room - filled)
         chosen[n] = i
         first[n] = filled
         n += 1
@@ -459,10 +462,10 @@ def contact_of(
 
 
 @kernel
-def _count_incoming(line: Record, group: Record, key: Column, day: Scalar) -> None:
+def _count_incoming(line: Record, group: Record, key0: Scalar, key1: Scalar, day: Scalar) -> None:
     """Draw how many calls came to the line's number on the day before."""
     if line.incoming_day != day:
-        word, _, _, _ = draw(key[0], key[1], group.incoming_stream, line.index, day)
+        word, _, _, _ = draw(key0, key1, group.incoming_stream, line.index, day)
         line.incoming = poisson(word, group.incoming)
         line.incoming_day = day
 
@@ -504,6 +507,7 @@ def generate(
     lines: Table,
     groups: Table,
     supply: Supply,
+    agenda: Column,
     until_us: Scalar,
     cursor: Scalar,
     stop: Scalar,
@@ -513,17 +517,19 @@ def generate(
     daily: Column,
     folds: Column,
 ) -> tuple[int, int, int]:
-    """Emit attempts before `until_us` of lines `cursor` to `stop` into `rows`, each line's in order.
+    """Emit attempts before `until_us` of lines `cursor` to `stop` of an agenda into `rows`, each line's in order.
 
     Return (rows filled, cursor, pending), to be called with again until the cursor is `stop` and nothing is
     pending; begin with 0 pending. Attempts that fall in silence are counted in column 0 (NOT_MADE) of the
     accounts, `daily` by the line's cell and `folds` by its fold and group.
     """
-    chosen, cursor, pending = _look_ahead(lines, groups, supply, until_us, cursor, stop, pending, draws)
+    chosen, cursor, pending = _look_ahead(lines, groups, supply, agenda, until_us, cursor, stop, pending, draws)
     _prepare(supply, draws, draws.first[chosen])
-    key, reached, weight, epoch_us = supply.key, supply.reached, supply.weight, supply.epoch_us
+    key0, key1, epoch_us = supply.key[0], supply.key[1], supply.epoch_us
+    reached, weight = supply.reached, supply.weight
     which, first, waiting, gap, words = draws.line, draws.first, draws.pending, draws.gap, draws.w3
     callee, callee_carrier, whom, rest = draws.b_number, draws.b_carrier, draws.w1, draws.w2
+    last_hour = weight.shape[1]
     n = 0
     for j in range(chosen):
         i = which[j]
@@ -532,12 +538,13 @@ def generate(
         due = line.next_us
         ordinal = line.ordinal
         operational = line.operational
-        hour = line.hour
+        hour = np.int64(line.hour)
+        ends_us, profile, tick = line.ends_us, group.profile, group.tick
         for k in range(first[j], first[j + 1]):
             if due >= until_us:
                 break
             while due >= line.dies_us:
-                _next_number(line, group, key)
+                _next_number(line, group, key0, key1)
             held_back = False
             if group.adapts and due < line.slow_until_us:
                 held_back = _again(whom[k], rest[k]) >= group.keep_bound
@@ -554,7 +561,7 @@ def generate(
                     carrier = supply.carriers[mix64(b_number) >> np.uint64(56)]
                     line.again = 0
                 if supply.incoming:
-                    _count_incoming(line, group, key, due // DAY_US)
+                    _count_incoming(line, group, key0, key1, due // DAY_US)
                     rows.a_incoming[n] = line.incoming
                 rows.time_us[n] = epoch_us + due
                 rows.b_number[n] = b_number
@@ -566,7 +573,7 @@ def generate(
                 rows.content[n] = line.content
                 if group.channel == SMS:
                     if group.ordinary:  # every message of theirs is another
-                        line.content, line.link, line.text = _write(line.campaign, group, key, words[k])
+                        line.content, line.link, line.text = _write(line.campaign, group, key0, key1, words[k])
                         rows.content[n] = line.content
                     jitter = np.int64(np.uint64(words[k]) * np.uint64(2 * group.text_jitter + 1) >> np.uint64(32))
                     rows.text_score[n] = line.text + jitter - group.text_jitter
@@ -593,9 +600,15 @@ def generate(
                 folds[line.fold, line.group, 0] += 1
             operational += np.int64(gap[k] * line.gap)
             ordinal += 1
-            due, hour = _time_of(operational, hour, group.profile, group.tick, reached, weight)
-            if due >= line.ends_us:
-                due = NEVER
+            while hour < last_hour and reached[profile, hour + 1] <= operational:  # as `_time_of` does, without a call
+                hour += 1
+            due = NEVER
+            if hour < last_hour:
+                due = hour * HOUR_US + (operational - reached[profile, hour]) // weight[profile, hour]
+                if tick > 1:
+                    due -= due % tick
+                if due >= ends_us:
+                    due = NEVER
         line.next_us = due
         line.operational = operational
         line.ordinal = ordinal
