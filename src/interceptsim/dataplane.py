@@ -8,8 +8,10 @@ changes through `post_listing`, `post_known` and `post_network`.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,18 +58,28 @@ class _Worker:
         self.found: list[np.ndarray] = []
         self.presented = np.zeros(batch_rows, PRESENTED)
         self.held = 0
+        self.busy_ns = [0, 0]  # processor time spent on fraudsters' lines and on ordinary ones
+
+    def time_fraud(self, work: Callable[..., None], *given: Any) -> None:
+        """Do some work on fraudsters' lines."""
+        self.busy_ns[0] -= time.thread_time_ns()
+        work(self, *given)
+        self.busy_ns[0] += time.thread_time_ns()
 
 
 class _Agenda:
     """Lines that may attempt something on the day at hand, cut into blocks of which threads take one after another.
 
-    There is one block where a slice holds too little to be worth handing out.
+    Blocks are of fraudsters' lines, or, from `ordinary` on, of others. There is one of each where a slice holds too
+    little to be worth handing out.
     """
 
-    def __init__(self, due: NDArray[np.int64], pieces: int) -> None:
+    def __init__(self, due: NDArray[np.int64], pieces: int, first_ordinary: int) -> None:
         self.due = due
+        self.ordinary = int(np.searchsorted(due, first_ordinary))
         size = max(256, -(-len(due) // pieces)) if pieces > 1 else max(len(due), 1)
-        self.blocks = [(at, min(at + size, len(due))) for at in range(0, len(due), size)]
+        parts = (0, self.ordinary), (self.ordinary, len(due))
+        self.blocks = [(at, min(at + size, end)) for first, end in parts for at in range(first, end, size)]
 
 
 class DataPlane:
@@ -116,7 +128,9 @@ class DataPlane:
         )  # it starts no thread before its first work
         self._inline = True
         self._agenda_until_us = 0
-        self._own = self._shared = _Agenda(np.zeros(0, np.int64), 1)
+        ordinary = np.flatnonzero(population.ordinary[population.lines["group"]])
+        self._first_ordinary = int(ordinary[0]) if len(ordinary) else population.shared_from
+        self._own = self._shared = _Agenda(np.zeros(0, np.int64), 1, 0)
         self.decided_us = 0
 
     def close(self) -> None:
@@ -151,7 +165,7 @@ class DataPlane:
         part = (until_us - self.decided_us) / (day_ends_us - self.decided_us)
         self._inline = self._pool is None or (attempts + more) * part < _INLINE_ATTEMPTS
         pieces = 1 if self._inline else 8 * len(self._workers)
-        self._own, self._shared = _Agenda(own, pieces), _Agenda(shared, pieces)
+        self._own, self._shared = _Agenda(own, pieces, self._first_ordinary), _Agenda(shared, pieces, last)
         self._agenda_until_us = day_ends_us
 
     def _in_threads(self, work: Callable[[_Worker], None]) -> None:
@@ -171,7 +185,9 @@ class DataPlane:
         into = worker.draws, worker.rows
         while (block := next(blocks)) < len(agenda.blocks):
             cursor, stop = agenda.blocks[block]
+            of_ordinary = cursor >= agenda.ordinary
             pending = 0
+            worker.busy_ns[of_ordinary] -= time.thread_time_ns()
             while cursor < stop or pending:
                 if core.says:
                     n, cursor, pending = generate(*supply, cursor, stop, pending, *into, a.daily, a.folds)
@@ -193,6 +209,7 @@ class DataPlane:
                     worker.words,
                 )
                 self._keep(worker, n, held)
+            worker.busy_ns[of_ordinary] += time.thread_time_ns()
 
     def _settle(self, worker: _Worker, n: int, state: NDArray[np.int64]) -> None:
         """Decide and account for the rows of a worker, asking the rules outside the kernels first."""
@@ -223,13 +240,13 @@ class DataPlane:
                 index.clear()
             self._index_day = day
         blocks, parts = itertools.count(), itertools.count()
-        self._in_threads(lambda worker: self._present(worker, until_us, blocks))
+        self._in_threads(lambda worker: worker.time_fraud(self._present, until_us, blocks))
         found = [worker.presented[: worker.held] for worker in self._workers if worker.held]
         for worker in self._workers:
             worker.held = 0
         if found:
             presented = found[0] if len(found) == 1 else np.concatenate(found)
-            self._in_threads(lambda worker: self._decide_parts(worker, presented, parts))
+            self._in_threads(lambda worker: worker.time_fraud(self._decide_parts, presented, parts))
 
     def _present(self, worker: _Worker, until_us: int, blocks: itertools.count[int]) -> None:
         """Generate blocks of lines that share numbers, one after another, until none is left."""
@@ -344,6 +361,12 @@ class DataPlane:
             raise LookaheadError("network.measure_every", from_us, self.decided_us)
         self._supply.lost[:] = lost
         self._supply.lag_us[:] = lag_us
+
+    @property
+    def ordinary_time_ratio(self) -> float:
+        """Which part of the processor time that lines took went to ordinary callers' lines."""
+        fraud, ordinary = (sum(worker.busy_ns[k] for worker in self._workers) for k in (0, 1))
+        return ordinary / max(fraud + ordinary, 1)
 
     def take_day(self) -> NDArray[np.int64]:
         """Return the counts since the last call, int64 (cells, columns), and begin again from zero."""

@@ -201,9 +201,11 @@ def _print_false_positives(console: Console, result: RunResult) -> None:
     _print_wrongly_listed(console, found, over)
     shares = [f"{found[f'{c}.precision'].value:.3f} of {u}" for c, u in _UNITS.items() if f"{c}.precision" in found]
     sampled = sum(result.metrics.get(f"ordinary {channel}.made", 0) for channel in _UNITS)
+    part = result.ordinary_time_ratio
+    in_time = "" if part is None else f", in {part:.0%} of the time that lines took"
     console.print(
         f"Of what is intercepted, fraud is (precision) {' and '.join(shares)}. Ordinary callers are a sample: "
-        f"{sampled:,} attempts, {sampled / max(result.attempts, 1):.0%} of all that were decided.\n",
+        f"{sampled:,} attempts, {sampled / max(result.attempts, 1):.0%} of all that were decided{in_time}.\n",
         style="dim",
     )
 

@@ -293,6 +293,8 @@ class RunResult:
     changes    frame (time_us, policy, line_id, generation, a_number, from_us) of all that control posted, the
                warm-up's too, beside it, or None; times are UTC microseconds
     metrics    the integer counts behind it all
+    ordinary_time_ratio  which part of the processor time that lines took went to ordinary callers; None where it was
+               not measured
     """
 
     scenario: Scenario
@@ -317,6 +319,7 @@ class RunResult:
     compile_s: float
     peak_rss_bytes: int
     digest: str
+    ordinary_time_ratio: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return what `interceptsim run --json` prints."""
@@ -360,6 +363,7 @@ class RunResult:
         """Write the files of a run into an existing directory."""
         manifest = {
             **self.as_json(),
+            "ordinary_time_ratio": self.ordinary_time_ratio,
             "resolved_scenario": self.scenario.as_dict(),
             **provenance(),
         }
@@ -438,6 +442,7 @@ def open_run(folder: str | Path) -> RunResult:
             changes=frames["changes"],
             targets=tuple(Target(**target) for target in manifest["targets"]),
             slice_us=round(manifest["slice_s"] * 1e6),
+            ordinary_time_ratio=manifest.get("ordinary_time_ratio"),
             **{
                 name: manifest[name]
                 for name in (

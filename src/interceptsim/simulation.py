@@ -89,9 +89,9 @@ def run(
     recorder = _recorder(record, world, record_folder)
     if engine == "reference":
         slice_us, threads = 0, 1
-        tally = ReferenceEngine(world, recorder).run(progress)
+        tally, time_ratio = ReferenceEngine(world, recorder).run(progress), None
     else:
-        tally = _in_columns(world, recorder, threads, slice_us, batch_rows, progress)
+        tally, time_ratio = _in_columns(world, recorder, threads, slice_us, batch_rows, progress)
     metrics = world.metrics(tally)
     harm = world.harm(tally)
     recorded = recorder.finish() if recorder else None
@@ -117,6 +117,7 @@ def run(
         wall_s=time.perf_counter() - started,
         compile_s=compile_s,
         peak_rss_bytes=peak_rss_bytes(),
+        ordinary_time_ratio=time_ratio,
         digest=digest_of(
             metrics, [tally.daily, tally.totals.folds, tally.totals.rules, *(harm.arrays() if harm else ())]
         ),
@@ -125,8 +126,8 @@ def run(
 
 def _in_columns(
     world: World, recorder: Recorder | None, threads: int, slice_us: int, batch_rows: int, progress: Progress | None
-) -> Tally:
-    """Advance the data plane and control slice by slice."""
+) -> tuple[Tally, float]:
+    """Advance the data plane and control slice by slice; return what is found, and ordinary callers' part of time."""
     warm_up, days = world.scenario.period.warm_up_days, world.days
     plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None)
     network = world.network_load()
@@ -166,7 +167,8 @@ def _in_columns(
     totals = plane.totals()
     made = decided_before + totals.made()
     told = control.handed_over, control.listed, control.posted, control.network_counts(), control.finish()
-    return Tally(totals, np.array(by_day), made, *told, control.wrongly_listed)
+    tally = Tally(totals, np.array(by_day), made, *told, control.wrongly_listed)
+    return tally, plane.ordinary_time_ratio
 
 
 def _check_range(name: str, given: int, low: int, high: int) -> None:
