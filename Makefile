@@ -3,17 +3,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check lint notebooks bench
+.PHONY: run test check browser lint notebooks bench
 
+# Ends with the path of a page about the run.
 run: .venv/kernels
-	$(BIN)/interceptsim run china-2025 --scale 1:100
+	$(BIN)/interceptsim run china-2025 --scale 1:100 --report runs/china-2025.html
 
 test: .venv/kernels
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -m "not browser"
+
+# Needs Debian's chromium.
+browser: .venv/kernels
+	$(BIN)/pytest -q -m browser
 
 # Before each commit: lint, types, import contracts, fast tests.
 check: lint .venv/kernels
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -m "not slow and not browser"
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

@@ -8,28 +8,42 @@ app = marimo.App()
 
 @app.cell
 def _():
-    import marimo as mo
     import polars as pl
 
     import interceptsim as ics
 
-    return ics, mo, pl
+    return ics, pl
 
 
 @app.cell
 def _(ics):
     scenario = ics.load("china-2025")
     run = ics.run(scenario, seed=1, scale=10_000)
-    run.summary
+    run
     return run, scenario
 
 
 @app.cell
-def _(mo, run):
-    rows = "\n".join(
-        f"| {t.id} | {t.reported:.4g} | {t.simulated:.4g} | {t.ratio:.3f} | {t.role} |" for t in run.targets
-    )
-    mo.md(f"| figure | reported | simulated | ratio | role |\n|---|---|---|---|---|\n{rows}")
+def _(run):
+    run.plot.targets()
+    return
+
+
+@app.cell
+def _(run):
+    run.plot.funnel("voice")
+    return
+
+
+@app.cell
+def _(run):
+    run.plot.daily("sms")
+    return
+
+
+@app.cell
+def _(run):
+    run.plot.ordinary()
     return
 
 

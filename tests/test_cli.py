@@ -442,7 +442,11 @@ def test_a_comparison_is_printed_for_people_and_kept(here):
     assert "slow list: messages" in printed
     assert printed.endswith("kept in kept\n")
     assert [path.name for path in here.iterdir()] == ["kept"]
-    assert sorted(path.name for path in (here / "kept").iterdir()) == ["effects.parquet", "manifest.json"]
+    assert sorted(path.name for path in (here / "kept").iterdir()) == [
+        "effects.parquet",
+        "manifest.json",
+        "values.parquet",
+    ]
     assert set(pl.read_parquet(here / "kept" / "effects.parquet")["variant"]) == {"slow list"}
 
 

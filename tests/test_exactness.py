@@ -451,7 +451,7 @@ def test_a_naive_control_plane_gives_the_same_run(seed: int) -> None:
     assert min(fast.metrics[name] for name in ("trunk t.lost", "smsc s.expired", "smsc s.delivered")) > 0
     assert world.changes_frame(tally.posted).equals(fast.changes)
     assert world.metrics(tally) == fast.metrics
-    decided = recorder.finish()
+    decided, _ = recorder.finish()
     assert isinstance(decided, pl.DataFrame)
     assert decided.equals(fast.decisions)
 

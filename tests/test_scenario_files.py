@@ -5,7 +5,7 @@ import pytest
 from interceptsim.errors import ConfigurationError
 from interceptsim.ledger import shipped_names
 from interceptsim.scenario import Scenario
-from interceptsim.scenario_files import load, load_policies
+from interceptsim.scenario_files import load, load_policies, toml_of
 from interceptsim.tables import value_at
 from interceptsim.units import HOUR_US
 
@@ -344,3 +344,27 @@ def test_a_mistake_in_a_file_of_policies_is_told_with_file_and_path(write, text,
         load_policies(path)
     assert str(caught.value).startswith(f"{path}: policies.")
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"police.delay.median": "3h", "police.voice_complaint_ratio": 0.3},
+        {"policies.reject-listed-numbers.delay": "2d", "policies.reject-listed-numbers.enabled": False},
+        {"policies.limit-calls.per_day": {"warn": 50, "critical": 90}, "period.end": "2025-03-01"},
+        {"traffic.lines.domestic-modem-pool.attempts_per_day": 99, "traffic.voice.latent": "4e9/year"},
+        {"title": 'with "quotes", \\ and 中文'},
+    ],
+)
+def test_a_file_of_changes_is_read_as_the_changed_scenario(tmp_path, changes):
+    file = tmp_path / "mine.toml"
+    file.write_text(toml_of("china-2025", changes, name="mine"), "utf-8")
+    wanted = load("china-2025").replace(changes)
+    assert load(file).model_copy(update={"name": "china-2025", "extends": None}) == wanted
+    assert load(file).name == "mine"
+
+
+def test_a_file_of_changes_that_lead_nowhere_is_refused():
+    with pytest.raises(ConfigurationError, match="did you mean 'delay'"):
+        toml_of("minimal", {"policies.reject-listed-numbers.delai.x": "2h"}, name="mine")

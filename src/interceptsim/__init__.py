@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interceptsim.attempts import AttemptBatch, Decisions, Truth
+    from interceptsim.backtest.replay import Replay, replay
     from interceptsim.calibration import calibrate, predict, residuals
     from interceptsim.errors import (
         ColumnError,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
         LookaheadError,
         ResultsError,
     )
-    from interceptsim.experiments.compare import Comparison, compare
+    from interceptsim.experiments.compare import Comparison, compare, open_comparison
     from interceptsim.experiments.optimise import Optimum, optimise
     from interceptsim.experiments.profile import Profile, profile
     from interceptsim.experiments.sensitivity import Sensitivities, sensitivity
@@ -47,6 +48,7 @@ _HOMES = {
     "LookaheadError": "errors",
     "Optimum": "experiments.optimise",
     "Profile": "experiments.profile",
+    "Replay": "backtest.replay",
     "ResultsError": "errors",
     "RunResult": "results",
     "Scenario": "scenario",
@@ -60,6 +62,7 @@ _HOMES = {
     "figures": "ledger",
     "load": "scenario_files",
     "load_study": "experiments.study",
+    "open_comparison": "experiments.compare",
     "open_run": "results",
     "open_sweep": "experiments.sweep",
     "optimise": "experiments.optimise",
@@ -68,6 +71,7 @@ _HOMES = {
     "profile": "experiments.profile",
     "read_targets": "targets",
     "residuals": "calibration",
+    "replay": "backtest.replay",
     "run": "simulation",
     "sensitivity": "experiments.sensitivity",
     "sweep": "experiments.sweep",
@@ -84,6 +88,7 @@ __all__ = [
     "LookaheadError",
     "Optimum",
     "Profile",
+    "Replay",
     "ResultsError",
     "RunResult",
     "Scenario",
@@ -97,6 +102,7 @@ __all__ = [
     "figures",
     "load",
     "load_study",
+    "open_comparison",
     "open_run",
     "open_sweep",
     "optimise",
@@ -104,6 +110,7 @@ __all__ = [
     "predict",
     "profile",
     "read_targets",
+    "replay",
     "residuals",
     "run",
     "sensitivity",

@@ -307,7 +307,7 @@ def present_lines(
     presented: Table,
     held: Scalar,
 ) -> tuple[int, int, int]:
-    """Append the attempts before `until_us` of an agenda, `cursor` to `stop`, to `presented`, which holds `held`.
+    """Append attempts before `until_us` of lines `cursor` to `stop` of an agenda to `presented`, which holds `held`.
 
     Return (cursor, lines pending, attempts held); it returns early where another batch might not fit.
     """

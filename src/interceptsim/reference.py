@@ -209,7 +209,7 @@ class ReferenceEngine:
             self,
             network=world.network_load(),
             wrongly_listed=world.wrongly_listed(),
-            response=world.response(),
+            response=world.response(story_folds=recorder.story_folds if recorder else 0),
             keep_posted=recorder is not None,
         )
         self._at: Final = self._control.at
@@ -379,7 +379,7 @@ class ReferenceEngine:
         self._attempts += 1
         self._count(line, judgement.reason, outcome)
         self._count_rules(line, judgement.matched)
-        if self._recorder and self._counts:
+        if self._recorder and self._recorder.counting:
             attempt = attempt._replace(answered=answered, duration_us=duration_us)
             self._written.append((attempt, judgement, line.position, ordinal, outcome))
         self._react(line, number, attempt, ordinal, outcome)
@@ -628,9 +628,11 @@ class ReferenceEngine:
         """Begin to count after the warm-up, set down each day's attempts, tell how far it is."""
         for day in range(self._days + 1):
             yield self._at(day * DAY_US, MIDNIGHT)
+            self._set_down()
             if day == self._first_day:
                 self._control.begin_counting()
-            self._set_down()
+                if self._recorder:
+                    self._recorder.begin_counting()
             if progress and day:
                 progress(day, self._days, self._attempts)
 

@@ -42,12 +42,13 @@ from interceptsim.response.policies import (
     VisitInPerson,
     Warn12381,
 )
+from interceptsim.tables import validated
 
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
-__all__ = ["AnyPolicy", "policy_kinds"]
+__all__ = ["AnyPolicy", "policies_of", "policy_kinds"]
 
 _BUILT_IN: tuple[type[BaseModel], ...] = (
     AllowListedNumbers,
@@ -134,3 +135,14 @@ class _ByKind:
 
 AnyPolicy = Annotated[Any, _ByKind]
 """One entry of a chain, read by its `kind`."""
+
+
+class _Chain(BaseModel):
+    """A list of policies as a file holds it."""
+
+    policies: tuple[AnyPolicy, ...]
+
+
+def policies_of(entries: list[Any], source: str) -> tuple[Any, ...]:
+    """Return the policies that plain tables declare; raise ConfigurationError, told of `source`, where one is none."""
+    return validated(_Chain, {"policies": entries}, source).policies

@@ -1,14 +1,17 @@
 """Scenario files: found by path or by shipped name, laid over those they extend, fitted values in their places.
 
-`load` gives the scenario in a file, `load_policies` the list of policies in one. What cannot be read or does not fit
-is told in one ConfigurationError that begins with the file.
+`load` gives the scenario in a file, `load_policies` the list of policies in one, `toml_of` the text of a file that
+changes values of another. What cannot be read or does not fit is told in one ConfigurationError that begins with the
+file.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from interceptsim.registry import AnyPolicy
 from interceptsim.scenario import Fitted, Scenario
 from interceptsim.tables import names_in, parse_toml, put, told_within, unchanged, validated, value_at
 
-__all__ = ["find_scenario", "load", "load_policies", "load_within", "read_tables"]
+__all__ = ["find_scenario", "load", "load_policies", "load_within", "read_tables", "toml_of"]
 
 
 class _FittedTable(BaseModel):
@@ -184,3 +187,59 @@ def _merged(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         else:
             out[key] = value
     return out
+
+
+def toml_of(extends: str, changes: Mapping[str, Any], *, name: str) -> str:
+    """Return the text of a scenario file called `name` that extends another and changes values, given by their paths.
+
+    `load` reads it as `load(extends).replace(changes)`. Raise ConfigurationError as `replace` does.
+    """
+    base = load(extends)
+    tables, written = base.as_dict(), _tables(extends)
+    base.replace(changes)
+    plain: list[str] = []
+    entries: dict[tuple[str, str], list[str]] = {}
+    for path, value in changes.items():
+        keys = path.split(".")
+        at: Any = tables
+        for depth, key in enumerate(keys):
+            names = names_in(at) or []
+            if isinstance(at, list):
+                table, rest = ".".join(keys[:depth]), ".".join(keys[depth + 1 :])
+                others = {other: value_at(tables, f"{table}.{other}.{rest}") for other in _like(written, table, key)}
+                for entry, own in ((key, value), *others.items()):
+                    line = f"{'.'.join(map(_key, keys[depth + 1 :]))} = {_toml(own)}"
+                    entries.setdefault((table, entry), []).extend([line] if own is not None else [])
+                break
+            at = at[key] if key in names else {}
+        else:
+            plain.append(f"{'.'.join(map(_key, keys))} = {_toml(value)}")
+    parts = [f"name = {_toml(name)}", f"extends = {_toml(extends)}", *plain]
+    for (table, entry), lines in entries.items():
+        parts += ["", f"[[{table}]]", f"id = {_toml(entry)}", *lines]
+    return "\n".join(parts) + "\n"
+
+
+def _like(tables: dict[str, Any], table: str, group: str) -> list[str]:
+    """Return the groups of a list that are `like` another, or like one that is: what they share they take from it."""
+    kin = {str(entry.get("id")): str(entry.get("like", "")) for entry in value_at(tables, table) or []}
+
+    def is_like(one: str) -> bool:
+        return kin.get(one, "") == group or (kin.get(one, "") in kin and is_like(kin[one]))
+
+    return [one for one in kin if is_like(one)]
+
+
+def _key(key: str) -> str:
+    """Write a key, in quotation marks where TOML wants them."""
+    bare = key.replace("-", "").replace("_", "")
+    return key if bare.isascii() and bare.isalnum() else json.dumps(key, ensure_ascii=False)
+
+
+def _toml(value: Any) -> str:
+    """Write a plain value as TOML has it."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_key(str(key))} = {_toml(one)}' for key, one in value.items())} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)

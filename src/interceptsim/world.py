@@ -236,8 +236,11 @@ class World:
             (max(scenario.population.subscribers // self.scale, 1), self.scale),
         )
 
-    def response(self) -> Response | None:
-        """Return people and desks as they are before the run begins, None where the scenario has no people."""
+    def response(self, story_folds: int = 0) -> Response | None:
+        """Return people and desks as they are before the run begins, None where the scenario has no people.
+
+        Stories are kept of people in the first `story_folds` folds.
+        """
         scenario, population = self.scenario, self.population
         if scenario.people is None:
             return None
@@ -254,6 +257,7 @@ class World:
             warm_up_days=scenario.period.warm_up_days,
             epoch_us=self.epoch_us,
             subscribers=max(scenario.population.subscribers // self.scale, 1),
+            story_folds=story_folds,
         )
         return Response(scenario.people, scenario.police, scenario.responses, setting)
 
@@ -467,6 +471,8 @@ class World:
             self.scale,
             self.scenario.period.start,
             lambda counted: self._replicates(tally.totals, ~ordinary, counted),
+            self.epoch_us,
+            lambda line, generation: numbers_of(self.population.lines, self.population.groups, line, generation),
         )
 
     def _panel_days(self, there: NDArray[np.bool_]) -> float:

@@ -449,7 +449,7 @@ def test_a_variant_changes_values_at_paths(text):
 def test_a_comparison_is_kept_whole_and_without_leftovers(found, tmp_path):
     kept = found.save(tmp_path / "deep" / "kept")
     assert [path.name for path in kept.parent.iterdir()] == ["kept"]
-    assert sorted(path.name for path in kept.iterdir()) == ["effects.parquet", "manifest.json"]
+    assert sorted(path.name for path in kept.iterdir()) == ["effects.parquet", "manifest.json", "values.parquet"]
     assert pl.read_parquet(kept / "effects.parquet").equals(found.effects)
     manifest = json.loads((kept / "manifest.json").read_text("utf-8"))
     told = found.as_json()

@@ -33,14 +33,15 @@ from interceptsim.experiments.runs import Prepared
 from interceptsim.randomness import replication_seed
 from interceptsim.results import RunResult, provenance, writing_aside
 from interceptsim.scenario import Scenario
+from interceptsim.shown import Shown
 from interceptsim.simulation import Engine, Progress, run
-from interceptsim.tables import parse_settings, told_within
+from interceptsim.tables import parse_settings, told_within, validated
 
-__all__ = ["Comparison", "compare", "parse_variant", "parse_wish", "variants_of"]
+__all__ = ["Comparison", "compare", "open_comparison", "parse_variant", "parse_wish", "variants_of"]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Shown):
     """What variants change, and the runs it is known from.
 
     effects   frame (baseline, variant, metric, difference, low, high, replications, method): the mean over the
@@ -136,7 +137,7 @@ class Comparison:
         }
 
     def save(self, folder: str | Path) -> Path:
-        """Write `effects.parquet` and a manifest as a new directory, and return its path.
+        """Write `effects.parquet`, `values.parquet` and a manifest as a new directory, and return its path.
 
         It is written aside and renamed, as a run is. Raise ResultsError as `RunResult.save` does.
         """
@@ -151,12 +152,38 @@ class Comparison:
         del told["effects"]
         manifest = {
             **told,
+            "options": self.options,
             "resolved_scenario": self.baseline.as_dict(),
             "resolved_variants": {name: variant.as_dict() for name, variant in self.variants.items()},
             **provenance(),
         }
         self.effects.write_parquet(aside / "effects.parquet")
+        self.values.write_parquet(aside / "values.parquet")
         (aside / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False), "utf-8")
+
+
+def open_comparison(folder: str | Path) -> Comparison:
+    """Return the comparison that `Comparison.save` or `interceptsim compare --out` wrote.
+
+    Raise ResultsError where the directory is none or is damaged.
+    """
+    path = Path(folder)
+    file = path / "manifest.json"
+    try:
+        manifest = json.loads(file.read_text("utf-8"))
+        return Comparison(
+            baseline=validated(Scenario, manifest["resolved_scenario"], str(file)),
+            variants={n: validated(Scenario, v, str(file)) for n, v in manifest["resolved_variants"].items()},
+            seeds=tuple(manifest["seeds"]),
+            values=pl.read_parquet(path / "values.parquet"),
+            effects=pl.read_parquet(path / "effects.parquet"),
+            **{name: manifest[name] for name in ("seed", "options", "until", "attempts", "wall_s")},
+        )
+    except FileNotFoundError:
+        missing = next(n for n in ("manifest.json", "values.parquet", "effects.parquet") if not (path / n).exists())
+        raise ResultsError(f"{path}: not a comparison: there is no {missing}") from None
+    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError, ConfigurationError) as error:
+        raise ResultsError(f"{path}: damaged comparison: {error}") from None
 
 
 def compare(

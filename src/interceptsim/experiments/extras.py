@@ -9,7 +9,15 @@ from interceptsim.errors import ConfigurationError
 
 __all__ = ["extra"]
 
-_EXTRAS = {"scipy": "stats", "optuna": "optimise", "distributed": "dask", "cloudpickle": "dask"}
+_EXTRAS = {
+    "scipy": "stats",
+    "optuna": "optimise",
+    "distributed": "dask",
+    "cloudpickle": "dask",
+    "altair": "viz",
+    "vl_convert": "viz",
+    "jinja2": "viz",
+}
 
 
 def extra(module: str, needed_by: str) -> Any:

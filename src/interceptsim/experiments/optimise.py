@@ -32,6 +32,7 @@ from interceptsim.experiments.study import Limit, Objective, Optimise, Study
 from interceptsim.experiments.sweep import Sweep, make_runs, study_of
 from interceptsim.results import by_t
 from interceptsim.scenario import Scenario
+from interceptsim.shown import Shown
 from interceptsim.tables import validated
 
 __all__ = ["Optimum", "optimise"]
@@ -43,7 +44,7 @@ Outcomes = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Optimum:
+class Optimum(Shown):
     """What a search found, and the sweep over all of its points.
 
     points  frame (point, axes, for each objective and constraint its name, `NAME low` and `NAME high`, status), by

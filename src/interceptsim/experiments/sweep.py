@@ -27,12 +27,13 @@ from interceptsim.experiments.runs import ROWS, PlannedRun
 from interceptsim.experiments.store import Store
 from interceptsim.experiments.study import Cell, Study, load_study
 from interceptsim.scenario import Scenario
+from interceptsim.shown import Shown
 
 __all__ = ["Sweep", "make_runs", "open_sweep", "planned_runs", "study_of", "sweep", "sweep_so_far"]
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(Shown):
     """The runs of a study, as far as they are there: everything is read anew from the store when it is asked for.
 
     table  frame (point, an axis a column, variant, replication, seed, run, error): the runs that were asked for;
@@ -266,6 +267,8 @@ def _table(study: Study, points: Sequence[Point], cells: Sequence[Cell]) -> tupl
         "variants": study.variant_names,
         "metrics": list(study.metrics),
     }
+    if study.optimise is not None:
+        about["objectives"] = [one.model_dump(exclude_none=True) for one in study.optimise.objectives]
     digest = fingerprint([about, table.rows(), table.columns])
     return f"{about['name']}-{digest[:12]}", table, about
 

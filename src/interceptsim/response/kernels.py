@@ -156,8 +156,6 @@ def _hand_over(state: State, ledger: Ledger, place: Scalar) -> None:
     """Let police hand over a number: warn and instruct for all whom it reached before."""
     rules, number = state.rules[0], state.numbers[place]
     at = state.known[place]
-    number.handed = 1
-    state.known[place] = NEVER
     _send(state, ledger, place, at, number.before)
     at_risk = 0
     who = number.first
@@ -173,6 +171,8 @@ def _hand_over(state: State, ledger: Ledger, place: Scalar) -> None:
     if rules.dispatches:
         for k in range(number.talked - at_risk):
             _instruct_other(state, ledger, place, at, k)
+    number.handed = 1
+    state.known[place] = NEVER
     if number.given_up:
         _send(state, ledger, place, at, number.total - number.before)
         release(state, place)

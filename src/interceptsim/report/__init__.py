@@ -1,0 +1,1 @@
+"""What people look at: charts of runs, comparisons and sweeps, and the page that holds them."""
