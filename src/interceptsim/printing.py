@@ -254,6 +254,7 @@ def print_comparison(found: Comparison) -> None:
                     table.add_row(_named(metric, channel), *_difference(metric, value, difference, low, high))
             if table.row_count:
                 console.print(table)
+    _print_side_by_side(console, found)
     for row in found.needed().iter_rows(named=True):
         short = row["half_width"] > row["wished"]
         verdict = f"about {row['needed']} pairs are needed in all" if short else "is reached"
@@ -261,6 +262,37 @@ def print_comparison(found: Comparison) -> None:
             f"{row['variant']}, {row['metric']}: ± {row['half_width']:.4g}, the wish of ± {row['wished']:.4g} {verdict}"
         )
     console.print(f"{found.attempts:,} attempts decided in {found.wall_s:.2f} s")
+
+
+def _print_side_by_side(console: Console, found: Comparison) -> None:
+    """Print what each variant takes from fraud and from which ordinary callers, and how they rank by that."""
+    named = (found.baseline.name, *found.variants)
+    mean = found.values.group_by("variant", "metric").agg(pl.col("value").mean())
+    values = {(variant, metric): value for variant, metric, value in mean.iter_rows()}
+    rows = []
+    for channel, unit in _UNITS.items():
+        rows += [(f"fraud {unit} intercepted", f"{channel}.intercepted"), ("  delivered", f"{channel}.delivered")]
+        for callers in found.baseline.traffic.ordinary:
+            if callers.channel == channel:
+                rows.append((f"{callers.id}: {unit} intercepted", f"{callers.id}.intercepted"))
+                rows.append(("  numbers cut off on a day", f"{callers.id}.numbers cut off on a day"))
+    table = plain_table("Caught fraud, and ordinary callers cut off", ("",), named)
+    for shown, metric in rows:
+        told = [values.get((variant, metric), 0.0) for variant in named]
+        if any(told):
+            table.add_row(shown, *(readable(value) for value in told))
+    if not any(f"ordinary {channel}.intercepted" in found.values["metric"] for channel in _UNITS):
+        return
+    console.print(table)
+    for channel, unit in _UNITS.items():
+        for metric, what in (
+            (f"{channel}.delivered", "fraud delivered"),
+            (f"ordinary {channel}.intercepted", "ordinary cut off"),
+        ):
+            ranked = sorted((values.get((variant, metric), 0.0), variant) for variant in named)
+            if ranked[0][0] < ranked[-1][0]:
+                console.print(f"{unit}, {what}, least first: {', '.join(variant for _, variant in ranked)}")
+    console.print()
 
 
 def _difference(
