@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from interceptsim.errors import ConfigurationError
 from interceptsim.scenario import Scenario
 from interceptsim.simulation import run
+from interceptsim.traffic.bands import bands_of
 from interceptsim.traffic.model import CallerGroup
-from interceptsim.traffic.population import bands_of
 from interceptsim.world import World
 
 COURIERS: dict[str, Any] = {

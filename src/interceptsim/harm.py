@@ -106,16 +106,18 @@ class Harm:
         """Yield (metric, estimate, unit, status) for the full-size world."""
         engaged = self._replicates(MEASURES.index("engaged"))
         people = int(self.tally.ledger.tally[:, :, MEASURES.index("engaged")].sum())
+        most = max(engaged.value, 3.0 * self.scale)  # where nothing is counted, so many may have been missed
+        loss = max(kind.mean_loss_yuan for kind in self.people.types)
         status = "few people" if people < len(self.tally.ledger.tally) else "simulated"
         for m, name in enumerate(MEASURES):
             if m == MET:
                 continue
-            found, unit = self._replicates(m), _UNITS.get(name, "people")
+            found, unit, whole = self._replicates(m), _UNITS.get(name, "people"), most
             if name.endswith("_fen"):
-                found, unit = found.times(0.01), "yuan"
-            yield f"{_where(name)}", found.estimate(people, engaged.value), unit, status
+                found, unit, whole = found.times(0.01), "yuan", most * loss
+            yield f"{_where(name)}", found.estimate(people, whole), unit, status
         lost = self._replicates(_TRANSFERRED).plus(self._replicates(_RETURNED).times(-1.0)).times(0.01)
-        yield "harm.lost", lost.estimate(people, engaged.value), "yuan", status
+        yield "harm.lost", lost.estimate(people, most * loss), "yuan", status
         coarse = self._coarse()
         for d, desk in enumerate(DESKS):
             wait = self._mean_wait(d)

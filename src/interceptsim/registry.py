@@ -42,6 +42,7 @@ from interceptsim.response.policies import (
     VisitInPerson,
     Warn12381,
 )
+from interceptsim.response.supply import RaidHubs, RestrictSimSupply
 from interceptsim.tables import validated
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ _BUILT_IN: tuple[type[BaseModel], ...] = (
     TakeDownSites,
     RemindOverseasCall,
     RaiseAwareness,
+    RaidHubs,
+    RestrictSimSupply,
 )
 
 

@@ -303,7 +303,7 @@ class Recorder:
 _OPTIONAL_FRAMES = ("harm", "harm_daily", "desks", "stories", "truth", "changes", "warm_up")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult(Shown):
     """Everything a run found.
 
@@ -350,6 +350,10 @@ class RunResult(Shown):
     digest: str
     warm_up: pl.DataFrame | None = None
     ordinary_time_ratio: float | None = None
+
+    def __repr__(self) -> str:
+        """Return what was run, in a line."""
+        return f"RunResult({self.scenario.name}, seed {self.seed}, 1:{self.scale}, {self.days} days, {self.digest})"
 
     def as_json(self) -> dict[str, Any]:
         """Return what `interceptsim run --json` prints."""

@@ -28,7 +28,8 @@ from interceptsim.errors import ConfigurationError
 from interceptsim.reference import ReferenceEngine
 from interceptsim.results import Recorder, RunResult, digest_of
 from interceptsim.scenario import MIN_SLICE_US, Scenario
-from interceptsim.traffic.population import FOLDS, bands_of
+from interceptsim.traffic.bands import bands_of
+from interceptsim.traffic.population import FOLDS
 from interceptsim.units import DAY_US, YEAR_DAYS, format_duration
 from interceptsim.world import Progress, Tally, World
 
@@ -132,7 +133,7 @@ def _in_columns(
 ) -> tuple[Tally, float]:
     """Advance the data plane and control slice by slice; return what is found, and ordinary callers' part of time."""
     warm_up, days = world.scenario.period.warm_up_days, world.days
-    plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None)
+    plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None, slice_us)
     network = world.network_load()
     response = world.response(story_folds=recorder.story_folds if recorder else 0)
     control = ControlPlane(
@@ -166,6 +167,7 @@ def _in_columns(
                 recorder.end_day()
             if progress:
                 progress(day + 1, warm_up + days, decided_before + plane.totals().made())
+        plane.end()
     finally:
         plane.close()
     totals = plane.totals()
@@ -232,6 +234,7 @@ def _compile() -> float:
     for edge in _edges(0, scenario.slice_us):
         control.receive(plane.advance(edge))
         control.run_until(edge)
+    plane.end()
     return time.perf_counter() - started
 
 

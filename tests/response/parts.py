@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 import datetime as dt
+from random import Random
 from typing import Any
 
 import numpy as np
+from naive import NaiveResponse
 
 from interceptsim.randomness import root_key
 from interceptsim.response.people import People
 from interceptsim.response.plane import Response, Setting
-from interceptsim.response.police import Police
-from interceptsim.response.policies import Call96110, FreezeTransfers, VisitInPerson
+from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP, WORD, Police
+from interceptsim.response.policies import (
+    AlertInApp,
+    Call96110,
+    DispatchByTier,
+    FreezeTransfers,
+    HoldSuspiciousTransfers,
+    RemindOverseasCall,
+    SuspendSubscriber,
+    TakeDownSites,
+    VisitInPerson,
+    Warn12381,
+)
 from interceptsim.response.queue_kernels import new_job, put_job
 from interceptsim.response.records import JOBS
-from interceptsim.units import DAY_US, Delay
+from interceptsim.units import DAY_US, HOUR_US, MINUTE_US, Delay
+
+RESPONSES: dict[str, Any] = {
+    "warn-12381": Warn12381,
+    "dispatch-by-tier": DispatchByTier,
+    "call-96110": Call96110,
+    "visit-in-person": VisitInPerson,
+    "suspend-subscriber": SuspendSubscriber,
+    "freeze-transfers": FreezeTransfers,
+    "hold-suspicious-transfers": HoldSuspiciousTransfers,
+    "alert-in-app": AlertInApp,
+    "take-down-sites": TakeDownSites,
+    "remind-overseas-call": RemindOverseasCall,
+}
 
 PEOPLE: dict[str, Any] = {
     "voice_engaged_ratio": 0.1,
@@ -96,3 +122,185 @@ def add_job(response: Response, ready_us: int, uid: int, desk: int, tier: int) -
         job[name] = 0
     put_job(state, place)
     return place
+
+
+class Calls:
+    """Attempts of a few lines, made up: what the data plane would tell of them, in words, and whom numbers reached.
+
+    With `ties` all falls on multiples of ten minutes. `known` is when police hand over each number.
+    """
+
+    def __init__(self, seed: int, days: int, *, ties: bool = False, engaged_ratio: float = 0.1) -> None:
+        r = Random(seed)
+        grid = 10 * MINUTE_US if ties else 1
+        self.known: dict[tuple[int, int], int] = {}
+        self.decided_us = 0
+        self._attempts: dict[tuple[int, int], list[tuple[int, bool]]] = {}
+        self._words: list[np.ndarray] = []
+        for line in range(8):
+            at, generation, ordinal, dies, told = 0, 0, 0, int(r.expovariate(1 / 12) * HOUR_US), False
+            group = (0, 0, 0, 0, 1, 1, 1, 2)[line]
+            while True:
+                at += (int(r.expovariate(1 / 30) * MINUTE_US) // grid + 1) * grid
+                if at >= days * DAY_US:
+                    break
+                word = np.zeros(1, WORD)
+                word["time_us"], word["line"], word["index"], word["ordinal"] = at, line, line % 4, ordinal
+                word["group"], word["fold"], word["cell"], word["channel"] = group, line % 2, line % 3 % 2, group % 2
+                word["b_number"], word["entry"] = 8_613_000_000_000 + r.randrange(10**9), r.randrange(3)
+                if at > dies and group != 2:
+                    if told:
+                        self._words.append(self._as(word, GIVEN_UP, 11 + group, generation))
+                    generation, dies, told = generation + 1, at + int(r.expovariate(1 / 12) * HOUR_US), False
+                self._attempts.setdefault((line, generation), []).append((at, r.random() < 0.5 and group != 1))
+                if r.random() < 0.03 and group != 2:
+                    self._words.append(self._as(word, r.choice([COMPLAINED, FOUND]), 11 + group, generation))
+                    told = True
+                if r.random() < engaged_ratio:
+                    self._words.append(self._as(word, ENGAGED, 21 + group, generation))
+                    told = True
+                ordinal += 1
+        self._words.sort(key=lambda word: (word["time_us"][0], word["line"][0], word["kind"][0]))
+
+    @staticmethod
+    def _as(word: np.ndarray, kind: int, stream: int, generation: int) -> np.ndarray:
+        word = word.copy()
+        word["kind"], word["stream"], word["generation"] = kind, stream, generation
+        return word
+
+    def advance(self, until_us: int) -> np.ndarray:
+        """The words of all attempts before `until_us` that have not been given."""
+        found = [np.zeros(0, WORD)]
+        while self._words and self._words[0]["time_us"][0] < until_us:
+            found.append(word := self._words.pop(0))
+            if word["kind"] == GIVEN_UP:
+                line, generation = int(word["line"][0]), int(word["generation"][0])
+                self.decided_us = max(self.decided_us, int(word["time_us"][0]))
+                word["reached"], word["before"], word["talked"] = self._reached(line, generation)
+        self.decided_us = until_us
+        return np.concatenate(found)
+
+    def _reached(self, line: int, generation: int) -> tuple[int, int, int]:
+        made = [(at, talked) for at, talked in self._attempts[line, generation] if at < self.decided_us]
+        known_us = self.known.get((line, generation), 2**62)
+        before = [talked for at, talked in made if at < known_us]
+        return len(made), len(before), sum(before)
+
+    def reached(self, line: Any, generation: Any) -> np.ndarray:
+        rows = [self._reached(*of) for of in zip(line.tolist(), generation.tolist(), strict=True)]
+        return np.array(rows, np.int64).reshape(-1, 3)
+
+
+def live(response: Any, calls: Calls, days: int, *, slice_us: int, every_us: int) -> Any:
+    """Let a response live through attempts as control does; return what it counted."""
+    step_us = every_us
+    for edge_us in range(slice_us, days * DAY_US + 1, slice_us):
+        words = calls.advance(edge_us)
+        known_us, news = response.learn(words)
+        for word, known, new in zip(words, known_us.tolist(), news.tolist(), strict=True):
+            if new:
+                calls.known[int(word["line"]), int(word["generation"])] = known
+        while step_us <= edge_us:
+            words, known_us, _ = response.advance(step_us, calls.reached)
+            for word, known in zip(words, known_us.tolist(), strict=True):
+                calls.known[int(word["line"]), int(word["generation"])] = known
+            step_us += every_us
+    return response.finish(days * DAY_US, calls.reached)
+
+
+class Both:
+    """The compiled response and the naive one, which have to agree whenever they are asked."""
+
+    def __init__(self, *given: Any) -> None:
+        self.fast, self.slow = Response(*given), NaiveResponse(*given)
+        self.every_us = self.fast.every_us
+
+    def learn(self, words: np.ndarray) -> Any:
+        known_us, news = self.fast.learn(words)
+        expected = self.slow.learn(words)
+        of_number = np.isin(words["kind"], (COMPLAINED, FOUND))
+        assert (known_us[of_number] == expected[0][of_number]).all()
+        assert news.tolist() == expected[1].tolist()
+        return known_us, news
+
+    def advance(self, now_us: int, reached: Any) -> Any:
+        expected = self.slow.advance(now_us, reached)
+        words, known_us, sooner = self.fast.advance(now_us, reached)
+        names = zip(words["line"].tolist(), words["generation"].tolist(), strict=True)
+        assert dict(zip(names, zip(known_us.tolist(), sooner.tolist(), strict=True), strict=True)) == expected
+        return words, known_us, sooner
+
+    def finish(self, end_us: int, reached: Any) -> Any:
+        tally = self.fast.finish(end_us, reached)
+        assert self.slow.finish(end_us, reached) == tally.engaged_at_end
+        assert self.slow.differences(tally.ledger) == []
+        return tally
+
+
+def own_policies(r: Random, *, ties: bool = False) -> list[Any]:
+    """Some of the response policies, drawn at random, with few staff."""
+    few = lambda *delays: r.choice(delays) if not ties else r.choice(["0s", "10min", "1h"])  # noqa: E731
+    hours = lambda: {"opens": (opens := r.choice([0, 8, 13])), "closes": r.choice([opens + 2, 22, 24])}  # noqa: E731
+    tables: list[dict[str, Any]] = [
+        {
+            "kind": "warn-12381",
+            "delay": few({"minimum": "5s", "mean": "20s"}, {"mean": "2h"}, "0s"),
+            "heed_ratio": r.choice([0.3, 1.0]),
+            "read_ratio": r.choice([0.5, 1.0]),
+        },
+        {
+            "kind": "dispatch-by-tier",
+            "delay": few({"minimum": "5min", "mean": "25min"}, {"mean": "3h"}, "0s"),
+            "internet_delay": few({"mean": "5h"}, "0s"),
+            "internet_ratio": 0.7,
+            "engaged_high_ratio": 0.7,
+            "engaged_medium_ratio": 0.2,
+            "high_ratio": 0.1,
+        },
+        {
+            "kind": "call-96110",
+            "agents": r.choice([1, 2, 20]),
+            "talk": few({"minimum": "60s", "mean": "1h"}, "10min"),
+            "redial": r.choice(["0s", "10min", "2h"]),
+            "heed_ratio": r.choice([0.2, 0.8]),
+            "patience": r.choice(["3h", "3d"]),
+            **hours(),
+        },
+        {
+            "kind": "visit-in-person",
+            "teams": r.choice([1, 40, 400]),
+            "visit": few({"minimum": "45min", "mean": "75min"}, "30min"),
+            "again": r.choice(["10min", "5h", "1d"]),
+            "visits": 3,
+            "heed_ratio": r.choice([0.2, 0.8]),
+            "patience": r.choice(["3h", "3d"]),
+            **hours(),
+        },
+        {"kind": "suspend-subscriber", "urgent_ratio": 0.5, "delay": few({"minimum": "10min", "mean": "50min"}, "0s")},
+        {
+            "kind": "freeze-transfers",
+            "clerks": r.choice([1, 3]),
+            "work": few({"minimum": "10min", "mean": "1h"}, "0s"),
+            "half_life": "10h",
+            "patience": r.choice(["1h", "3d"]),
+        },
+        {"kind": "hold-suspicious-transfers", "false_holds": 2.3},
+        {"kind": "alert-in-app", "delay": r.choice(["0s", "1h"])},
+        {"kind": "take-down-sites"},
+        {"kind": "remind-overseas-call", "since": "2025-02-01"},
+    ]
+    return [RESPONSES[table["kind"]].model_validate(table) for table in tables if r.random() < 0.8]
+
+
+def own_people(r: Random, *, ties: bool = False) -> People:
+    types = [dict(kind) for kind in PEOPLE["types"]]
+    if ties:
+        types[0] |= {"grooming": r.choice(["0s", "10min", "1h"]), "gap": r.choice(["0s", "10min"])}
+        types[1] |= {"grooming": "1h", "gap": "1h"}
+    return people(
+        types=types,
+        internet=r.choice(["0/year", "2e4/year"]),
+        fatigue=r.choice([0.0, 0.1]),
+        reports_feed_lists=r.choice([True, True, False]),
+        report_delay=r.choice(["0s", "10min", "3h"]) if ties else PEOPLE["report_delay"],
+    )

@@ -174,7 +174,7 @@ def test_waits_agree_with_erlang_c(agents: int, busy: float) -> None:
     expected = np.array([waits / spare, waits * math.exp(-spare / 60)])
     # Student's t of ten independent runs: beyond 5.7 lie 3 in 10,000.
     assert (abs(found.mean(axis=0) - expected) < 5.7 * found.std(axis=0, ddof=1) / math.sqrt(10)).all()
-    assert (found.std(axis=0, ddof=1) / math.sqrt(10) < 0.08 * expected).all()
+    assert (found.std(axis=0, ddof=1) / math.sqrt(10) < 0.12 * expected).all()
 
 
 @given(st.lists(st.integers(0, 3 * DAY_US), min_size=1, max_size=30), st.integers(0, 2))

@@ -242,13 +242,19 @@ def _values(record: dict[str, Any], wanted: tuple[str, ...]) -> list[str | None]
     """Return the wanted values as text, or what is wrong with one."""
     values: list[str | None] = []
     for name in wanted:
-        value = record.get(name)
-        if isinstance(value, dict | list):
-            return f"{name}: wanted a single value"
-        if value is None or isinstance(value, str):
-            values.append(value.encode("utf-8", "replace").decode("utf-8") if value else None)
-        elif isinstance(value, bool):
+        value: Any = record.get(name)
+        kind: Any = type(value)
+        if kind is str:
+            text = value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+            values.append(text or None)
+        elif kind is int:
+            values.append(str(value))
+        elif value is None:
+            values.append(None)
+        elif kind is bool:
             values.append("true" if value else "false")
-        else:
+        elif kind is float:
             values.append(repr(value))
+        else:
+            return f"{name}: wanted a single value"
     return values

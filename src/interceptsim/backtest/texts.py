@@ -42,9 +42,7 @@ def first_links(text: pl.Series) -> pl.Series:
 
 def link_ids(links: pl.Series) -> NDArray[np.uint32]:
     """Return the id (uint32) of each link's host, 0 where there is none; digits alone are an id already."""
-    ids = {link: _id(link) for link in links.unique() if link}
-    return links.replace_strict(ids, default=0, return_dtype=pl.UInt32).to_numpy()
-
-
-def _id(link: str) -> int:
-    return int(link) if link.isdecimal() and len(link) <= 10 and int(link) < 2**32 else link_id(link)
+    given = links.str.to_integer(dtype=pl.UInt32, strict=False)
+    hosts = links.filter(given.is_null()).unique()
+    ids = {link: link_id(link) for link in hosts if link}
+    return given.fill_null(links.replace_strict(ids, default=0, return_dtype=pl.UInt32)).to_numpy()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from interceptsim.compiled import Record, Scalar, kernel
+from interceptsim.compiled import Record, Scalar, Table, kernel
 from interceptsim.randomness import exp_of, log_of, mix64
 from interceptsim.response.person_kernels import delay_of, heeds, leave, live, stop_at, words_for
 from interceptsim.response.queue_kernels import do_again, drop_job, meld, occupy, opens_at, take_first
@@ -22,6 +22,7 @@ from interceptsim.response.records import (
     FREEZE,
     FREEZES_COMING,
     FROZEN,
+    NEVER,
     RETURNED,
     STOPPED,
     VISIT,
@@ -40,43 +41,43 @@ from interceptsim.response.records import (
 def serve_all(state: State, ledger: Ledger, until_us: Scalar, coming: Scalar) -> None:
     """Let desks do what they begin up to `until_us`, included: whenever a server is free, the first job that waits.
 
-    `coming` is COMING for calls and visits, FREEZES_COMING for freezes.
+    `coming` is COMING for calls and visits, FREEZES_COMING for freezes. Desks are served in the order of time, since
+    one may call somebody whom another visits; at one microsecond jobs come first, then desks begin them in their order.
     """
-    jobs, desks = state.jobs, state.desks
-    midnight = ledger.from_us[0]
+    jobs, midnight = state.jobs, ledger.from_us[0]
+    first, starts = _soonest(state.desks, coming)
     while True:
         top = state.now[coming]
-        if top >= 0 and jobs[top].ready_us <= until_us:
-            desk = desks[jobs[top].desk]
-            ready = jobs[top].ready_us
-            if desk.waiting >= 0:
-                starts = opens_at(desk, max(state.servers[desk.first], desk.clock_us), midnight)
-                if starts < ready:
-                    _serve(state, ledger, jobs[top].desk, starts)
-                    continue
+        if top >= 0 and jobs[top].ready_us <= min(starts, until_us):
             state.now[coming] = take_first(jobs, top, False)
+            d, ready = jobs[top].desk, jobs[top].ready_us
+            desk = state.desks[d]
             desk.waiting = meld(jobs, desk.waiting, top, True)
             desk.clock_us = ready
+            desk.begins_us = opens_at(desk, max(state.servers[desk.first], ready), midnight)
+            if desk.begins_us < starts or (desk.begins_us == starts and d < first):
+                first, starts = np.int64(d), desk.begins_us
             if ready >= midnight:
                 ledger.served[day_of(ledger, ready), desk.does, jobs[top].tier, 0] += 1
             continue
-        again = False
-        for d in range(desks.shape[0]):
-            desk = desks[d]
-            freezes = bool(desk.does == FREEZE)
-            if freezes != (coming == FREEZES_COMING):
-                continue
-            while desk.waiting >= 0 and not again:
-                starts = opens_at(desk, max(state.servers[desk.first], desk.clock_us), midnight)
-                if starts > until_us:
-                    break
-                _serve(state, ledger, d, starts)
-                top = state.now[coming]
-                again = bool(top >= 0 and jobs[top].ready_us <= until_us)
-            if again:
-                break
-        if not again:
+        if starts > until_us:
             return
+        _serve(state, ledger, first, starts)
+        desk = state.desks[first]
+        desk.begins_us = NEVER
+        if desk.waiting >= 0:
+            desk.begins_us = opens_at(desk, max(state.servers[desk.first], desk.clock_us), midnight)
+        first, starts = _soonest(state.desks, coming)
+
+
+@kernel
+def _soonest(desks: Table, coming: Scalar) -> tuple[Scalar, Scalar]:
+    """Return which desk begins a job next, the first of several, and when."""
+    first, starts = np.int64(-1), NEVER
+    for d in range(desks.shape[0]):
+        if desks[d].begins_us < starts and (desks[d].does == FREEZE) == (coming == FREEZES_COMING):
+            first, starts = np.int64(d), desks[d].begins_us
+    return first, starts
 
 
 @kernel

@@ -15,7 +15,6 @@ from interceptsim.response.person_kernels import delay_of, engage, heeds, live, 
 from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP
 from interceptsim.response.queue_kernels import for_person, new_job, put_job
 from interceptsim.response.records import (
-    ABSENT,
     ARRIVED,
     CALLS,
     COMING,
@@ -153,7 +152,10 @@ def _warn(state: State, ledger: Ledger, place: Scalar, from_us: Scalar) -> None:
 
 @kernel
 def _hand_over(state: State, ledger: Ledger, place: Scalar) -> None:
-    """Let police hand over a number: warn and instruct for all whom it reached before."""
+    """Let police hand over a number: warn and instruct for all whom it reached before and who still fall for it.
+
+    What is due to somebody at that microsecond happens first; those reached at it or later are reached afterwards.
+    """
     rules, number = state.rules[0], state.numbers[place]
     at = state.known[place]
     _send(state, ledger, place, at, number.before)
@@ -161,8 +163,9 @@ def _hand_over(state: State, ledger: Ledger, place: Scalar) -> None:
     who = number.first
     while who >= 0:
         person, following = state.persons[who], state.persons[who].next
-        live(state, ledger, who, at)
-        if person.phase != ABSENT:
+        if person.contact_us < at:
+            live(state, ledger, who, at)
+        if person.phase == ENGAGED_NOW:
             _warn(state, ledger, who, at)
             _instruct_person(state, ledger, who, max(at, person.contact_us), 0)
             at_risk += person.contact_us < at

@@ -378,7 +378,7 @@ def _desks(chain: list[Any], scale: int) -> tuple[np.ndarray, NDArray[np.int64]]
     last = 0
     for desk, (does, staff, policy, work) in zip(desks, plans, strict=True):
         servers = max(round(staff / scale), 1)
-        desk["does"], desk["waiting"] = does, -1
+        desk["does"], desk["waiting"], desk["begins_us"] = does, -1, NEVER
         desk["first"], desk["last"] = last, last + servers
         last += servers
         if policy is not None and work is not None:

@@ -225,6 +225,7 @@ DESK = np.dtype(
         ("first", "i8"),  # its part of the servers
         ("last", "i8"),
         ("clock_us", "i8"),  # when the last job came
+        ("begins_us", "i8"),  # when the first that waits is begun, NEVER where none does
         ("busy_us", "i8"),
         ("waiting", "i4"),  # the first of its heap, -1
         ("does", "i4"),
