@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 import simpy
+from answers import answers, fallible
 
 from interceptsim import control, reference, simulation
 from interceptsim.control import ControlPlane
@@ -189,6 +190,12 @@ def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
             if rule["kind"] == "reject-listed-numbers":
                 rule |= {"delay": r.choice(["1min", "2min"]), "publish_every": "1min"}
         police_delay = {"minimum": r.choice(["0s", "1min"])}
+    people, complained = None, [r.choice([0.02, 0.2, 1.0]) for _ in range(2)]
+    if (own := Random(f"{seed}/{ties}/people")).random() < 0.6:
+        people = fallible(own, ties=ties)
+        people |= {f"{c}_engaged_ratio": min(0.3, 1 - n) for c, n in zip(("voice", "sms"), complained, strict=True)}
+        policies += answers(own, ties=ties)
+        police_delay["minimum"] = own.choice(["2min", "3min"] if ties else ["2min", "2h", "3h"])
     return Scenario.model_validate(
         {
             "name": f"random-{seed}",
@@ -207,10 +214,11 @@ def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
                 {"id": "k", "place": "k", "country_code": 1, "fraud_types": {"one": 1.0}},
             ],
             "police": {
-                "voice_complaint_ratio": r.choice([0.02, 0.2, 1.0]),
-                "sms_complaint_ratio": r.choice([0.02, 0.2, 1.0]),
+                "voice_complaint_ratio": complained[0],
+                "sms_complaint_ratio": complained[1],
                 "delay": police_delay,
             },
+            "people": people,
             "policies": policies,
             "adaptations": [a for a in adaptations(r) if r.random() < 0.3],
             "traffic": {
@@ -311,9 +319,12 @@ def test_the_random_scenarios_pass_through_what_may_go_wrong() -> None:
 class NaiveControl:
     """The control plane once more, as simply as can be: a process for each number complained of and each list."""
 
-    def __init__(self, scenario: Scenario, key: Any, port: Any, *, network: Any, keep_posted: bool) -> None:
+    def __init__(
+        self, scenario: Scenario, key: Any, port: Any, *, network: Any, response: Any, keep_posted: bool
+    ) -> None:
         assert keep_posted
         assert network
+        assert response is None
         self.env = simpy.Environment()
         self.handed_over = 0
         self.listed = {policy.id: 0 for policy in scenario.lists}
@@ -339,6 +350,9 @@ class NaiveControl:
 
     def network_counts(self) -> dict[str, int]:
         return dict(self._found)
+
+    def finish(self) -> None:
+        return None
 
     def _measure(self) -> Any:
         """Measure the trunk group and the message centre of a lively scenario, every hour."""
@@ -462,7 +476,7 @@ def lively(seed: int, *, ties: bool = False) -> Scenario:
             calls("sms", 1.0, channel="sms", text=text),
         ],
     }
-    plain["adaptations"] = []
+    plain |= {"adaptations": [], "people": None}
     police = {"voice_complaint_ratio": 0.1, "sms_complaint_ratio": 0.1, "delay": "10min"}
     return Scenario.model_validate({**plain, "police": police})
 

@@ -304,6 +304,11 @@ class NaiveResponse:
                 heeds(remind, now, remind.heed_ratio)
         if app and shown(f"{app.id}/alerted") < app.installed_ratio * app.known_ratio:
             heeds(app, now + app.delay, app.heed_ratio)
+        campaign = self.policies.get("raise-awareness")
+        if campaign and np.datetime64(local_us, "us") >= np.datetime64(campaign.since):
+            days = int((np.datetime64(local_us, "us") - np.datetime64(campaign.since)) // np.timedelta64(1, "D"))
+            if shown(f"{campaign.id}/reached") < campaign.reached_ratio:
+                heeds(campaign, now, campaign.effect_ratio * exp_of(-LN2 * days * DAY_US / campaign.half_life))
         if sites and origin == "internet" and shown(f"{sites.id}/gone") < sites.gone_ratio:
             heeds(sites, now, 1.0)
 
