@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check browser lint notebooks bench
+.PHONY: run test check browser lint notebooks docs bench
 
 # Ends with the path of a page about the run.
 run: .venv/kernels
@@ -29,6 +29,11 @@ lint: .venv/installed
 notebooks: .venv/installed
 	$(BIN)/marimo check notebooks/*.py
 	for notebook in notebooks/*.py; do $(BIN)/python $$notebook || exit 1; done
+
+# The site, in runs/site.
+docs: .venv/installed
+	$(BIN)/python docs/write_pages.py
+	$(BIN)/zensical build --strict
 
 bench: .venv/installed
 	$(BIN)/pytest -q benchmarks --benchmark-enable

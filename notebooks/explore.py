@@ -60,8 +60,10 @@ def _(chosen, ics, value_at):
         ("share of calls complained of", "police.voice_complaint_ratio", (0.01, 0.03, 0.05, 0.12, 0.3)),
         ("calls a day before a number is cut off", "policies.limit-calls.per_day.critical", (60, 100, 200, 350, 1000)),
         ("text scores intercepted from", "policies.score-text.threshold", (0.5, 0.55, 0.6, 0.65, 0.7, 0.8)),
-        ("police call desks, staff", "response.desks.96110.staff", (500, 1000, 2000, 4000)),
-        ("12381 warns by message", "response.warning.enabled", (True, False)),
+        ("12381 warns by message", "policies.warn-12381.enabled", (True, False)),
+        ("share who heed 12381", "policies.warn-12381.heed_ratio", (0.05, 0.15, 0.25, 0.4, 0.6)),
+        ("staff who call, 96110", "policies.call-96110.agents", (500, 2000, 5000, 10_000, 20_000, 40_000)),
+        ("teams who visit", "policies.visit-in-person.teams", (1000, 2000, 4000, 8000, 16_000)),
     )
     scenario = ics.load(chosen.value)
     tables = scenario.as_dict()
@@ -113,7 +115,7 @@ def _(changes, go, ics, mo, scenario):
 
 @app.cell
 def _(compared, differences, drawn, mo):
-    told = [differences(compared, "levers", channel) for channel in ("voice", "sms")]
+    told = [differences(compared, "levers", channel) for channel in ("voice", "sms", "harm")]
     mo.vstack([part for figure in told if figure for part in (mo.md(f"### {figure.finding}"), drawn(figure))], gap=1.5)
     return (told,)
 

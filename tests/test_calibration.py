@@ -89,7 +89,7 @@ def test_the_other_reading_of_the_window_of_2023_is_a_setting() -> None:
     china = load("china-2023")
     twelve = {"period.end": "2023-11-30", "calibration.voice.window_days": 365}
     run = simulation.run(china.replace(twelve), scale=100_000)
-    calls, messages = run.targets
+    calls, messages, *_ = run.targets
     assert (calls.reported, calls.prorated) == (2.75e9, False)
     assert (messages.reported, messages.prorated) == (2.28e9 * 365 / 396, True)
 

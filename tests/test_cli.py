@@ -329,10 +329,17 @@ def test_a_seed_fixes_a_run_whatever_its_slice_and_threads():
 
 
 def test_targets_are_told_beside_what_was_simulated():
-    found = json.loads(answer("run", "china-2025", "--scale", 100_000, "--days", 2, "--json"))
+    more = "people.internet=4e9/year"  # so that somebody loses money in two days of a small world
+    found = json.loads(answer("run", "china-2025", "--scale", 100_000, "--days", 2, "--set", more, "--json"))
     keys = {"id", "role", "reported", "simulated", "low", "high", "ratio"}
-    assert [target["id"] for target in found["targets"]] == ["calls_intercepted_2025", "sms_blocked_2025"]
-    for target, reported in zip(found["targets"], (3.6e9, 3.3e9), strict=True):
+    reported_ones = {
+        "calls_intercepted_2025": 3.6e9,
+        "sms_blocked_2025": 3.3e9,
+        "visits_2025": 6.747e6,
+        "funds_frozen_2025": 217.07e9,
+    }
+    assert [target["id"] for target in found["targets"]] == list(reported_ones)
+    for target, reported in zip(found["targets"], reported_ones.values(), strict=True):
         assert keys <= set(target)
         assert target["role"] in {"fitted", "predicted"}
         assert target["reported"] == pytest.approx(reported * 2 / 365)

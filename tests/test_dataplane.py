@@ -9,6 +9,7 @@ from interceptsim.attempts import Rows
 from interceptsim.dataplane import DataPlane
 from interceptsim.errors import LookaheadError
 from interceptsim.scenario import Scenario
+from interceptsim.traffic.agenda import lines_due
 from interceptsim.units import DAY_US, HOUR_US
 from interceptsim.world import World
 
@@ -97,3 +98,18 @@ def test_only_the_first_complaint_of_a_number_is_given(minimal: Scenario) -> Non
     keys = list(zip(complaints["line"].tolist(), complaints["generation"].tolist(), strict=True))
     assert len(keys) == len(set(keys)) > 10
     assert (np.diff(complaints["time_us"]) > 0).all()
+
+
+def test_threads_are_used_where_a_slice_is_worth_sharing_out(minimal: Scenario) -> None:
+    world = World(minimal, 1, 1000, 2)
+    small, large = DataPlane(world, 2, slice_us=HOUR_US), DataPlane(World(minimal, 1, 10, 2), 2)
+    assert [len(plane._workers) for plane in (small, large)] == [1, 2]
+    large.close()
+
+
+def test_an_agenda_holds_the_lines_that_are_due(world: World) -> None:
+    lines = world.population.lines.copy()
+    lines["next_us"][::3] = DAY_US
+    due = lines_due(lines, 1, len(lines), DAY_US)
+    assert due.tolist() == [i for i in range(1, len(lines)) if lines["next_us"][i] < DAY_US]
+    assert lines_due(lines, 0, 0, DAY_US).tolist() == []

@@ -136,6 +136,14 @@ def tables():
     return load("china-2025").as_dict()
 
 
+@pytest.fixture(scope="module")
+def written():
+    file = tomllib.loads(shipped("configs", "china-2025.toml").read_text("utf-8"))
+    for part in ("policies", "adaptations"):
+        file[part] = [{"id": entry["kind"], **entry} for entry in file[part]]
+    return file
+
+
 PATHS = sorted({path for parameter in parameters() for path in parameter.paths})
 
 
@@ -160,20 +168,48 @@ SET = [p for p in parameters() if p.paths and p.status in {"assumed", "derived"}
 
 
 @pytest.mark.parametrize("parameter", SET, ids=lambda p: p.id)
-def test_the_value_of_a_parameter_is_that_of_the_scenario_before_and_after_fitting(parameter):
-    file = tomllib.loads(shipped("configs", "china-2025.toml").read_text("utf-8"))
-    file["policies"] = [{"id": entry["kind"], **entry} for entry in file["policies"]]
-    fitted = {path: entry["value"] for path, entry in file["fitted"].items()}
+def test_the_value_of_a_parameter_is_that_of_the_scenario_before_and_after_fitting(parameter, tables, written):
     told = numbers_of(parameter.value)
     for path in parameter.paths:
-        for value in [*values_at(file, path.split(".")), *([fitted[path]] if path in fitted else [])]:
+        where = path.split(".")
+        for value in [*values_at(written, where), *values_at(tables, where)]:
             for number in numbers_of(value):
                 assert any(number == pytest.approx(n, rel=0.005) for n in told), (path, number)
 
 
+NAMES = {"id", "kind", "enabled", "hub", "profile", "channel", "channels", "entry", "entries", "cli", "presents"}
+WIRING = {"action", "window", "feed", "country_code", "roaming", "tick", "sample_ratio", "sample", "panel", "busiest"}
+
+
+def leaves_of(at, path):
+    """Yield (path, value) of all values of a table."""
+    if isinstance(at, list) and at and all(isinstance(entry, dict) for entry in at):
+        at = {entry["id"]: entry for entry in at}
+    if not isinstance(at, dict):
+        yield path, at
+        return
+    for key, below in at.items():
+        yield from leaves_of(below, (*path, key))
+
+
+def test_every_quantity_of_the_scenario_rests_on_a_parameter(tables):
+    known = [path.split(".") for path in PATHS]
+    of_messages = {group["id"] for group in tables["traffic"]["ordinary"] if group["channel"] == "sms"}
+    missing = [
+        ".".join(path)
+        for part in ("population", "police", "people", "hubs", "traffic", "adaptations", "policies", "network")
+        for path, value in leaves_of(tables[part], (part,))
+        if not (NAMES | WIRING) & set(path[1:])
+        and value not in ("0s", [])
+        and not (len(path) > 3 and path[2] in of_messages and path[3] == "calls")
+        and not any(all(a in ("*", b) for a, b in zip(at, path, strict=False)) for at in known if len(at) <= len(path))
+    ]
+    assert missing == []
+
+
 def test_the_shipped_files_are_found_by_name():
     assert {"china-2023", "china-2025", "minimal"} <= set(shipped_names("configs"))
-    assert shipped_names("seeds") == ["figures", "parameters"]
+    assert shipped_names("seeds") == ["figures", "parameters", "provinces"]
     assert shipped("seeds", "figures.toml").is_file()
 
 

@@ -35,6 +35,12 @@ def night_calls():
     return space["NightCalls"]
 
 
+def ring_the_family():
+    space: dict[str, object] = {}
+    exec(compile(documented("class RingTheFamily"), "ring_family.py", "exec", dont_inherit=True), space)
+    return space["RingTheFamily"]
+
+
 def unknown_at_night(batch):
     hour = (batch.time_us // 3_600_000_000 + 8) % 24
     return (hour < 6) & (batch.a_kind == 0)
@@ -57,6 +63,20 @@ def test_a_function_and_a_class_take_part_in_a_run(minimal: Scenario) -> None:
     plain = simulation.run(minimal, scale=5000)
     assert run.metrics["voice.latent"] == plain.metrics["voice.latent"]
     assert run.metrics["voice.delivered"] < plain.metrics["voice.delivered"]
+
+
+def test_the_documented_response_policy_has_20_lines_and_stops_the_old_in_a_run(china: Scenario) -> None:
+    lines = [line for line in documented("class RingTheFamily").splitlines() if line]
+    assert len(lines) <= 20
+    few = china.replace({"period.end": "2025-01-10", "period.warm_up": "2d", "traffic.ordinary": []})
+    of_lists = [policy for policy in few.policies if policy.kind == "reject-listed-numbers"]
+    rings = ring_the_family()(registered_ratio=1.0, heed_ratio=1.0)
+    plain = simulation.run(few, policies=of_lists, scale=1000)
+    found = simulation.run(few, policies=[*of_lists, rings], scale=1000)
+    assert plain.metrics["response.dissuaded"] == 0
+    assert found.metrics["response.engaged"] == plain.metrics["response.engaged"]
+    assert 0 < found.metrics["response.dissuaded"] < 0.1 * found.metrics["response.engaged"]
+    assert found.metrics["response.transferred_fen"] <= plain.metrics["response.transferred_fen"]
 
 
 def test_changing_a_scenario_keeps_functions_and_arrays(minimal: Scenario) -> None:

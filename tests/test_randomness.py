@@ -22,8 +22,10 @@ from interceptsim.randomness import (
     draw,
     draw_all,
     exp_of,
+    exponentials,
     index_below,
     log_of,
+    lognormals,
     mix64,
     normal_quantile,
     philox,
@@ -288,6 +290,26 @@ def test_no_delay_overflows(word, kind, minimum_us, scale_us, sigma):
     found = delay_us(np.uint64(word), kind, minimum_us, scale_us, sigma)
     assert minimum_us <= found <= minimum_us + LONGEST_US
     assert found == plainly("delay_us", np.uint64(word), kind, np.int64(minimum_us), scale_us, sigma)
+
+
+@compiled
+@given(
+    st.lists(st.integers(0, MASK), min_size=0, max_size=40),
+    st.floats(0.0, 1e15),
+    st.floats(0.0, 3.0),
+)
+def test_many_delays_are_those_found_one_by_one(words, scale_us, sigma):
+    n = len(words)
+    word, scale, shape, found = (
+        np.array(words, np.uint32),
+        np.full(n, scale_us),
+        np.full(n, sigma),
+        np.zeros(n, np.int64),
+    )
+    exponentials(word, scale, n, found)
+    assert found.tolist() == [delay_us(w, DELAY_EXPONENTIAL, 0, scale_us, sigma) for w in words]
+    lognormals(word, scale, shape, n, found)
+    assert found.tolist() == [delay_us(w, DELAY_LOGNORMAL, 0, scale_us, sigma) for w in words]
 
 
 def test_the_longest_random_part_of_a_delay_is_two_hundred_years():

@@ -77,7 +77,7 @@ def test_a_mistake_in_a_file_is_told_with_its_place(tmp_path, name, text, told):
 
 
 def test_a_scenarios_own_targets_are_the_figures_that_it_names():
-    calls, messages = targets_of(load("china-2023"))
+    calls, messages, visits, frozen = targets_of(load("china-2023"))
     assert (calls.id, calls.quantity, calls.value, calls.days) == (
         "calls_intercepted_2023",
         "voice.intercepted",
@@ -85,6 +85,8 @@ def test_a_scenarios_own_targets_are_the_figures_that_it_names():
         396,
     )
     assert messages.quantity == "sms.intercepted"
+    assert (visits.id, visits.quantity, visits.days) == ("people_dissuaded_2023", "response.visits", 396)
+    assert (frozen.value, frozen.quantity) == (328.8e9, "harm.frozen")
     twelve = load("china-2023").replace({"calibration.voice.window_days": 365})
     assert targets_of(twelve)[0].days == 365
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interceptsim.attempts import AttemptBatch, Decisions, Truth
+    from interceptsim.backtest.replay import Replay, replay
     from interceptsim.calibration import calibrate, predict, residuals
     from interceptsim.errors import (
         ColumnError,
@@ -47,6 +48,7 @@ _HOMES = {
     "LookaheadError": "errors",
     "Optimum": "experiments.optimise",
     "Profile": "experiments.profile",
+    "Replay": "backtest.replay",
     "ResultsError": "errors",
     "RunResult": "results",
     "Scenario": "scenario",
@@ -69,6 +71,7 @@ _HOMES = {
     "profile": "experiments.profile",
     "read_targets": "targets",
     "residuals": "calibration",
+    "replay": "backtest.replay",
     "run": "simulation",
     "sensitivity": "experiments.sensitivity",
     "sweep": "experiments.sweep",
@@ -85,6 +88,7 @@ __all__ = [
     "LookaheadError",
     "Optimum",
     "Profile",
+    "Replay",
     "ResultsError",
     "RunResult",
     "Scenario",
@@ -106,6 +110,7 @@ __all__ = [
     "predict",
     "profile",
     "read_targets",
+    "replay",
     "residuals",
     "run",
     "sensitivity",

@@ -42,6 +42,7 @@ __all__ = [
     "least_ns",
     "machine",
     "make",
+    "prefix_bounds",
 ]
 
 Mask = NDArray[np.bool_]
@@ -238,7 +239,7 @@ def _numpy(work: Workload) -> Mask:
         at = np.minimum(np.searchsorted(ordered, b.a_number), len(ordered) - 1)
         hit |= ordered[at] == b.a_number
     if "ranges" in wants:
-        hit |= np.searchsorted(_bounds(lists["prefixes"]), b.a_number, side="right") & 1 == 1
+        hit |= np.searchsorted(prefix_bounds(lists["prefixes"]), b.a_number, side="right") & 1 == 1
     if "spoofed" in wants:
         hit |= (b.entry == 0) & (b.a_kind != 0) & ~b.roaming
     if "text" in wants:
@@ -251,7 +252,7 @@ def _numpy(work: Workload) -> Mask:
     return hit
 
 
-def _bounds(prefixes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def prefix_bounds(prefixes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return first number and end of each prefix of 8 digits among numbers of 13, neighbours put together."""
     size = np.uint64(100_000)
     first, end = prefixes * size, (prefixes + np.uint64(1)) * size
@@ -267,7 +268,7 @@ def _polars(work: Workload) -> Callable[[], Mask]:
     wants = WORKLOADS[work.name][0]
     listed = pl.DataFrame({"a_number": lists["listed"]}).with_columns(listed=pl.lit(value=True)).lazy()
     links = pl.DataFrame({"link": lists["links"].astype(np.uint32)}).with_columns(known=pl.lit(value=True)).lazy()
-    bounds = pl.Series(_bounds(lists["prefixes"]))
+    bounds = pl.Series(prefix_bounds(lists["prefixes"]))
     tests = []
     query = frame.lazy()
     if "list" in wants:
@@ -303,7 +304,7 @@ def _duckdb(work: Workload, threads: int) -> Callable[[], Mask]:
     for name, column in (
         ("listed", lists["listed"]),
         ("links", lists["links"]),
-        ("bounds", _bounds(lists["prefixes"])),
+        ("bounds", prefix_bounds(lists["prefixes"])),
     ):
         values = {"v": column, "odd": np.arange(len(column)) % 2 == 0}
         connection.register("given_list", _arrow(values))

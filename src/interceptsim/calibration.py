@@ -3,7 +3,8 @@
 A reported count of intercepted attempts is a numerator only; the interception ratio is assumed. For each
 target, in the order of the scenario, the strength is searched so that the rules intercept that share of the
 attempts made, and the volume follows, since counts are proportional to it. The ratio is a mean over several
-seeds, none of which is a seed that users would pick.
+seeds, none of which is a seed that users would pick. Strengths of the response are then solved one by one, each for a
+count of its own.
 
 `residuals` holds a scenario against targets with seeds that no fit has seen. `predict` asks what one year's scenario
 says of another year, when nothing but the volume is changed.
@@ -22,14 +23,14 @@ import polars as pl
 from interceptsim.errors import ConfigurationError, nearest_name
 from interceptsim.randomness import replication_seed
 from interceptsim.results import Estimate, RunResult, by_t
-from interceptsim.scenario import CalibrationTarget, Fitted, Scenario
+from interceptsim.scenario import CalibrationTarget, Fitted, Scenario, StrengthTarget
 from interceptsim.scenario_files import find_scenario
 from interceptsim.simulation import run
 from interceptsim.tables import value_at
 from interceptsim.targets import Reported, targets_of
 from interceptsim.units import parse_volume
 
-__all__ = ["CalibrationResult", "calibrate", "is_solved", "predict", "residuals", "write_fitted"]
+__all__ = ["CalibrationResult", "StrengthResult", "calibrate", "is_solved", "predict", "residuals", "write_fitted"]
 
 _ROOT = 2_025_0101  # the seeds of calibration are hashes of this and their number
 _CLOSE = 0.0005  # how near the ratio has to come
@@ -61,6 +62,40 @@ class CalibrationResult:
         values = {self.volume_path: self.volume, self.strength_path: self.strength}
         return {path: Fitted(value=value, figure=self.figure, under=under) for path, value in values.items()}
 
+    def told(self) -> str:
+        """Say what was found."""
+        return (
+            f"{self.figure}: ratio {self.reached_ratio:.4f} (assumed {self.interception_ratio:g}) with "
+            f"{self.strength_path} = {self.strength:g}, {self.volume_path} = {self.volume}"
+        )
+
+
+@dataclass(frozen=True)
+class StrengthResult:
+    """One solved strength: the figure and quantity that it was fitted to, and the ratio of simulated to reported."""
+
+    figure: str
+    reported: float
+    quantity: str
+    reached_ratio: float
+    strength_path: str
+    strength: float
+
+    def fitted(self) -> dict[str, Fitted]:
+        """Return the value by its path, with the figure and what it was fitted by."""
+        return {self.strength_path: Fitted(value=self.strength, figure=self.figure, under=_by(self.quantity))}
+
+    def told(self) -> str:
+        """Say what was found."""
+        return (
+            f"{self.figure}: {self.quantity} is {self.reached_ratio:.4f} of it with "
+            f"{self.strength_path} = {self.strength:g}"
+        )
+
+
+def _by(quantity: str) -> str:
+    return f"the quantity {quantity}"
+
 
 def _under(interception_ratio: float) -> str:
     return f"an interception ratio of {interception_ratio:g} (assumed)"
@@ -82,16 +117,17 @@ def calibrate(
     targets: Sequence[Reported] | None = None,
     only: Sequence[str] | None = None,
     progress: Callable[[str], None] | None = None,
-) -> tuple[Scenario, list[CalibrationResult]]:
-    """Solve the scenario's calibration entries; return it with the solved values, and what was found.
+) -> tuple[Scenario, list[CalibrationResult | StrengthResult]]:
+    """Solve the scenario's calibration entries and strengths; return it with the solved values, and what was found.
 
     `targets`, where given, take the place of the ledger's figures: an entry is solved for the one whose quantity is
-    what its channel intercepts, and left as it is where there is none. `only` names the entries to solve, by their ids.
+    what its channel intercepts, a strength for that of its quantity, and left as it is where there is none. `only`
+    names the entries and strengths to solve, by their ids.
 
     Raise ConfigurationError where a scenario has no entry, none has a target, or no strength between an entry's bounds
     reaches its ratio.
     """
-    if not scenario.calibration:
+    if not scenario.calibration and not scenario.strengths:
         raise ConfigurationError(scenario.name, "has no [[calibration]] entry to solve")
 
     def trial(changed: Scenario) -> list[RunResult]:
@@ -99,7 +135,7 @@ def calibrate(
 
     figures = {target.quantity: target for target in targets_of(scenario) if targets is None}
     figures |= {target.quantity: target for target in targets or ()}
-    found = []
+    found: list[CalibrationResult | StrengthResult] = []
     for entry in scenario.calibration:
         figure = figures.get(f"{entry.channel}.intercepted")
         if figure is None or (only is not None and entry.id not in only):
@@ -107,8 +143,16 @@ def calibrate(
         result = _solve_entry(scenario, entry, figure, trial, progress or (lambda _: None))
         found.append(result)
         scenario = scenario.fit(result.fitted())
+    for wanted_strength in scenario.strengths:
+        figure = figures.get(wanted_strength.quantity)
+        if figure is None or (only is not None and wanted_strength.id not in only):
+            continue
+        solved = _solve_strength(scenario, wanted_strength, figure, trial, progress or (lambda _: None))
+        found.append(solved)
+        scenario = scenario.fit(solved.fitted())
     if not found:
-        wanted = " or ".join(f"{entry.channel}.intercepted" for entry in scenario.calibration)
+        quantities = [f"{entry.channel}.intercepted" for entry in scenario.calibration]
+        wanted = " or ".join([*quantities, *(entry.quantity for entry in scenario.strengths)])
         raise ConfigurationError("targets", f"none to fit to; wanted the quantity {wanted}")
     return scenario, found
 
@@ -117,7 +161,7 @@ def residuals(
     scenario: Scenario,
     targets: Sequence[Reported] | None = None,
     *,
-    fitted: Sequence[CalibrationResult] = (),
+    fitted: Sequence[CalibrationResult | StrengthResult] = (),
     scale: int = 200,
     seeds: int = 4,
     threads: int | None = None,
@@ -231,6 +275,27 @@ def _solve_entry(
     )
 
 
+def _solve_strength(
+    scenario: Scenario,
+    target: StrengthTarget,
+    figure: Reported,
+    trial: Callable[[Scenario], list[RunResult]],
+    progress: Callable[[str], None],
+) -> StrengthResult:
+    """Find the strength with which a quantity is as reported."""
+
+    def ratio_at(strength: float) -> float:
+        runs = trial(scenario.replace({target.strength: strength}))
+        reported = figure.value * runs[0].days / figure.days
+        ratio = _mean(runs, target.quantity).value / reported
+        progress(f"{figure.id}: {target.strength} = {strength:.5f} gives {ratio:.4f} of it")
+        return ratio
+
+    where = f"{scenario.name}: strengths.{target.id}"
+    strength, reached = _solve(ratio_at, 1.0, target.low, target.high, where)
+    return StrengthResult(figure.id, figure.value, target.quantity, reached, target.strength, strength)
+
+
 def _solve(
     reached: Callable[[float], float], wanted: float, low: float, high: float, where: str
 ) -> tuple[float, float]:
@@ -255,7 +320,7 @@ def _solve(
     raise ConfigurationError(where, "the search for the strength did not end", given=wanted)
 
 
-def write_fitted(name: str | Path, found: list[CalibrationResult], out: Path) -> None:
+def write_fitted(name: str | Path, found: Sequence[CalibrationResult | StrengthResult], out: Path) -> None:
     """Write a scenario's file with a new table [fitted] at its end, saying where each value came from."""
     source = find_scenario(name)
     text = source.read_text(encoding="utf-8")

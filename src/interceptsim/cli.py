@@ -320,6 +320,22 @@ def report(kept: str, out: str | None, images: str | None) -> None:
 
 
 @main.command()
+@click.argument("run", metavar="RUN")
+@click.argument("who", metavar="ID")
+@_JSON
+def story(run: str, who: str, as_json: bool) -> None:
+    """Tell the whole story of one recorded person or number of a RUN's directory, in order."""
+    from interceptsim.printing_response import print_story
+    from interceptsim.results import open_run
+
+    told = open_run(run).story(who)
+    if as_json:
+        click.echo(json.dumps({"id": who, "story": told.to_dicts()}, default=str))
+    else:
+        print_story(told, who)
+
+
+@main.command()
 @click.argument("scenario", default="china-2025")
 @click.option("--limit", default=0.95, show_default=True, help="AUC that no single column may exceed.")
 @_options_of_runs
@@ -389,7 +405,7 @@ def figures(as_json: bool) -> None:
         return
     from rich.table import Table
 
-    from interceptsim.printing import plain_console
+    from interceptsim.terminal import plain_console
 
     console = plain_console()
     table = Table("id", "value", "period", "source", "note", title="Reported figures", show_lines=True)
@@ -449,6 +465,38 @@ def calibrate(
 
 
 @main.command()
+@click.argument("records")
+@click.option("--policies", metavar="FILE", help="Policies in a TOML file, or a scenario's; a run's own by default.")
+@click.option("--mapping", metavar="TOML", help="Which columns hold what, and how times and numbers are written.")
+@click.option("--out", metavar="FILE", help="Keep every decision: .parquet, .arrow, .csv or .jsonl.")
+@click.option("--rejects", metavar="FILE", help="Keep what was not decided, with line and reason.")
+@click.option("--challenger", metavar="FILE", help="Decide by another chain too, and tell whose fate changes.")
+@click.option("--changed", metavar="FILE", help="Keep the decisions in which the challenger differs.")
+@click.option("--cut-off", "cut_off_numbers", metavar="FILE", help="Keep the numbers that each rule would cut off.")
+@click.option("--listings", metavar="FILE", help="Numbers on fed lists: policy, a_number, from_us.")
+@click.option("--pseudonymise", metavar="KEYFILE", help="Let numbers leave only as hashes with this key.")
+@click.option("--lateness", "lateness_us", callback=_duration, help="How far records may be out of order.")
+@click.option("--threads", type=click.IntRange(1, 64), help="Threads; by default one a core.")
+@click.option("--follow", is_flag=True, help="Decide records as they come: a file that grows, or - for standard input.")
+@_JSON
+def replay(records: str, follow: bool, as_json: bool, **options: Any) -> None:
+    """Decide RECORDS, a file, glob or folder of calls and messages or a simulated run, and print what rules did."""
+    from interceptsim.cli_replay import show_followed, show_replay
+
+    if not follow:
+        if records == "-":
+            raise click.UsageError("standard input is read with --follow alone")
+        show_replay(records, as_json=as_json, **options)
+        return
+    for name in ("out", "rejects", "challenger", "changed", "cut_off_numbers", "threads"):
+        if options.pop(name) is not None:
+            raise click.UsageError(f"--{name.partition('_n')[0].replace('_', '-')} does not go with --follow")
+    if as_json:
+        raise click.UsageError("--follow writes JSON lines as it is; --json does not go with it")
+    show_followed(records, **options)
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON Schema of each and nothing else.")
 def policies(as_json: bool) -> None:
     """List every blocking policy with what it does and its parameters."""
@@ -462,7 +510,7 @@ def policies(as_json: bool) -> None:
         return
     from rich.table import Table
 
-    from interceptsim.printing import plain_console
+    from interceptsim.terminal import plain_console
 
     console = plain_console()
     shared = ("kind", "id", "enabled", "channels", "entries")
@@ -492,8 +540,12 @@ def _default(field: FieldInfo) -> str:
     return "not given" if written in (None, [], {}) else json.dumps(written)
 
 
-_SUITES = {"interceptmark": {"n": "--rows", "only": "--only"}, "year": {"scale": "--scale", "days": "--days"}}
-"""The suites of the benchmark, and the options that belong to each alone."""
+_SUITES = {
+    "interceptmark": {"n": "--rows", "only": "--only"},
+    "year": {"scale": "--scale", "days": "--days"},
+    "replay": {"n": "--rows"},
+}
+"""The suites of the benchmark, and the options that belong to some of them alone."""
 
 
 @main.command()
@@ -508,15 +560,16 @@ _SUITES = {"interceptmark": {"n": "--rows", "only": "--only"}, "year": {"scale":
 def bench(
     ctx: click.Context, suite: str, n: int, only: tuple[str, ...], scale: int, days: int, threads: int, as_json: bool
 ) -> None:
-    """Measure the filter core beside NumPy, Polars, DuckDB and Python, or the simulated year beside SimPy.
+    """Measure the filter core beside NumPy, Polars, DuckDB and Python, the simulated year beside SimPy, or replays.
 
-    --rows and --only are for the suite interceptmark, --scale and --days for the suite year. Results have to be equal.
+    --only is for the suite interceptmark, --rows for that and replay, --scale and --days for the suite year. Results
+    have to be equal.
     """
     from interceptsim import bench as marks
 
     for other, options in _SUITES.items():
         for name, option in options.items():
-            if other != suite and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            if name not in _SUITES[suite] and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
                 raise click.UsageError(f"{option} is for --suite {other}, not for {suite}")
     if suite == "year":
         from interceptsim.bench_year import year
@@ -524,6 +577,12 @@ def bench(
         title = "ns an attempt, or a slice where it says so; ratio to the columns' attempt"
         told = "n {0.n:,}, witness {0.witness:,}"
         measured = year(scale=scale, days=days, threads=threads)
+    elif suite == "replay":
+        from interceptsim.bench_replay import replayed
+
+        title = f"{n:,} records of a Parquet file; ns a record, least of three rounds; ratio to the replay's"
+        told = "intercepted {0.witness:,} of {0.n:,}"
+        measured = replayed(n=n, threads=threads)
     else:
         names = [name for name in marks.WORKLOADS if not only or any(text in name for text in only)]
         if not names:

@@ -104,10 +104,7 @@ def show_fit(
         click.echo(json.dumps({"fitted": [asdict(result) for result in found], "targets": left.to_dicts()}))
     else:
         for result in found:
-            click.echo(
-                f"{result.figure}: ratio {result.reached_ratio:.4f} (assumed {result.interception_ratio:g}) with "
-                f"{result.strength_path} = {result.strength:g}, {result.volume_path} = {result.volume}"
-            )
+            click.echo(result.told())
         print_residuals(left)
     if out is not None:
         write_fitted(name, found, Path(out))

@@ -19,6 +19,7 @@ from interceptsim.dataplane_kernels import (
     PRESENTED,
     account,
     advance_lines,
+    advance_shared,
     decide_presented,
     list_numbers,
     order_part,
@@ -33,7 +34,7 @@ from interceptsim.filtering.plan import NumberIndex, state_table
 from interceptsim.network.load import validity_of
 from interceptsim.response.police import WORD
 from interceptsim.traffic.agenda import lines_due
-from interceptsim.traffic.kernels import Supply, empty_draws, generate
+from interceptsim.traffic.kernels import Supply, empty_draws, end_lines, generate
 from interceptsim.units import DAY_US, HOUR_US
 from interceptsim.world import SIMULATED_COLUMNS, Accounts, World
 
@@ -59,15 +60,21 @@ class _Worker:
 
 
 class _Agenda:
-    """Lines that may attempt something on the day at hand, cut into blocks of which threads take one after another.
-
-    There is one block where a slice holds too little to be worth handing out.
-    """
+    """Lines that may attempt something on the day at hand, cut into blocks of which threads take one after another."""
 
     def __init__(self, due: NDArray[np.int64], pieces: int) -> None:
         self.due = due
-        size = max(256, -(-len(due) // pieces)) if pieces > 1 else max(len(due), 1)
+        size = max(256, -(-len(due) // pieces))
         self.blocks = [(at, min(at + size, len(due))) for at in range(0, len(due), size)]
+
+
+def _attempts_in(slice_us: int, world: World) -> float:
+    """Return about how many attempts fall into a slice."""
+    population, end_us = world.population, world.to_hour * HOUR_US
+    lines, full_lines = population.lines, np.maximum(population.full_lines, 1e-9)
+    seen_us = np.minimum(lines["ends_us"], end_us) - lines["starts_us"]
+    a_day = float(((population.per_day / full_lines)[lines["group"]] * seen_us).sum()) / end_us
+    return a_day * slice_us / DAY_US
 
 
 class DataPlane:
@@ -75,6 +82,7 @@ class DataPlane:
 
     `decided_us` is the time, from the start of the run, up to which everything is decided.
     `record` is called with a batch of decided rows and their number, under no particular order of batches.
+    `slice_us` is about how far it is advanced at a time: threads are used where that much is worth sharing out.
     """
 
     def __init__(
@@ -83,8 +91,11 @@ class DataPlane:
         threads: int = 1,
         batch_rows: int = BATCH_ROWS,
         record: Callable[[Rows, int], None] | None = None,
+        slice_us: int = DAY_US,
     ) -> None:
         self._population = population = world.population
+        if _attempts_in(slice_us, world) < _INLINE_ATTEMPTS:
+            threads = 1
         self._lines = population.lines.copy()  # they live; the world may start another run
         self._groups = population.groups
         self._core = core = world.core
@@ -99,6 +110,7 @@ class DataPlane:
             validity_us=validity_of(world.scenario.network, population.names),
             epoch_us=world.epoch_us,
             end_us=world.to_hour * HOUR_US,
+            counted_us=world.from_hour * HOUR_US,
             subscribers=max(world.scenario.population.subscribers // world.scale, 1),
             stride=world.scale,
             incoming="a_incoming" in core.needs,
@@ -110,10 +122,7 @@ class DataPlane:
         self._index_day = -1
         shape = len(population.cells), len(population.groups), len(core.rules)
         self._workers = [_Worker(batch_rows, len(core.says), *shape) for _ in range(threads)]
-        self._pool = (
-            ThreadPoolExecutor(threads - 1) if threads > 1 else None
-        )  # it starts no thread before its first work
-        self._inline = True
+        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._agenda_until_us = 0
         self._own = self._shared = _Agenda(np.zeros(0, np.int64), 1)
         self.decided_us = 0
@@ -141,23 +150,17 @@ class DataPlane:
         return found[np.lexsort((found["ordinal"], found["kind"], found["line"], found["time_us"]))]
 
     def _look_ahead(self, until_us: int) -> None:
-        """Lay out what is due up to the end of the day in which a slice ends, and for how many threads that is."""
-        day_ends_us = min(-(-until_us // DAY_US) * DAY_US, self._supply.end_us)
+        """Lay out what is due up to the end of the day in which a slice ends."""
+        day_ends_us = -(-until_us // DAY_US) * DAY_US
         shared_from, last = self._population.shared_from, len(self._lines)
-        of_all = self._lines, self._groups, self._supply.reached
-        own, attempts = lines_due(*of_all, 0, shared_from, day_ends_us)
-        shared, more = lines_due(*of_all, shared_from, last, day_ends_us)
-        part = (until_us - self.decided_us) / (day_ends_us - self.decided_us)
-        self._inline = self._pool is None or (attempts + more) * part < _INLINE_ATTEMPTS
-        pieces = 1 if self._inline else 8 * len(self._workers)
-        self._own, self._shared = _Agenda(own, pieces), _Agenda(shared, pieces)
+        pieces = 8 * len(self._workers) if self._pool else 1
+        self._own = _Agenda(lines_due(self._lines, 0, shared_from, day_ends_us), pieces)
+        self._shared = _Agenda(lines_due(self._lines, shared_from, last, day_ends_us), pieces)
         self._agenda_until_us = day_ends_us
 
     def _in_threads(self, work: Callable[[_Worker], None]) -> None:
-        """Let every thread do a part of some work; where that is little, this one does it all."""
-        jobs = []
-        if self._pool is not None and not self._inline:
-            jobs = [self._pool.submit(work, worker) for worker in self._workers[1:]]
+        """Let every thread do a part of some work, this one too."""
+        jobs = [self._pool.submit(work, worker) for worker in self._workers[1:]] if self._pool else []
         work(self._workers[0])
         for job in jobs:
             job.result()
@@ -173,7 +176,7 @@ class DataPlane:
             pending = 0
             while cursor < stop or pending:
                 if core.says:
-                    n, cursor, pending = generate(*supply, cursor, stop, pending, *into, a.daily, a.folds)
+                    n, cursor, pending = generate(*supply, cursor, stop, pending, *into, a.daily, a.folds, a.idle_us)
                     self._settle(worker, n, self._state)
                     continue
                 cursor, pending, n, held = advance_lines(
@@ -220,6 +223,9 @@ class DataPlane:
             for index in self._indices:
                 index.clear()
             self._index_day = day
+        if not self._pool and not self._core.says and self._record is None:
+            self._decide_shared_at_once(until_us)
+            return
         blocks, parts = itertools.count(), itertools.count()
         self._in_threads(lambda worker: self._present(worker, until_us, blocks))
         found = [worker.presented[: worker.held] for worker in self._workers if worker.held]
@@ -228,6 +234,38 @@ class DataPlane:
         if found:
             presented = found[0] if len(found) == 1 else np.concatenate(found)
             self._in_threads(lambda worker: self._decide_parts(worker, presented, parts))
+
+    def _decide_shared_at_once(self, until_us: int) -> None:
+        """Do the same in one call, by which a small slice gains much; make room and go on where there is too little."""
+        worker, index, core, agenda = self._workers[0], self._indices[0], self._core, self._shared
+        cursor = pending = held = 0
+        decided = False
+        while not decided:
+            index.reserve(index.held + len(worker.presented))
+            cursor, pending, held, index.held, told, decided = advance_shared(
+                self._lines,
+                self._groups,
+                self._supply,
+                agenda.due,
+                until_us,
+                cursor,
+                pending,
+                held,
+                core.ops,
+                core.pool,
+                index.table,
+                index.held,
+                index.state,
+                worker.draws,
+                worker.rows,
+                worker.accounts,
+                worker.presented,
+                worker.words,
+            )
+            self._keep(worker, 0, told)
+            if not decided:
+                worker.presented = np.concatenate([worker.presented, np.zeros_like(worker.presented)])
+                worker.words = np.zeros(3 * (len(worker.presented) + len(worker.rows.time_us)), WORD)
 
     def _present(self, worker: _Worker, until_us: int, blocks: itertools.count[int]) -> None:
         """Generate blocks of lines that share numbers, one after another, until none is left."""
@@ -339,6 +377,10 @@ class DataPlane:
             raise LookaheadError("network.measure_every", from_us, self.decided_us)
         self._supply.lost[:] = lost
         self._supply.lag_us[:] = lag_us
+
+    def end(self) -> None:
+        """Count what is left to be counted once all is decided."""
+        end_lines(self._lines, self._groups, self._supply, self._workers[0].accounts.idle_us)
 
     def take_day(self) -> NDArray[np.int64]:
         """Return the counts since the last call, int64 (cells, columns), and begin again from zero."""

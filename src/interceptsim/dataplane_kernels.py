@@ -16,19 +16,18 @@ from interceptsim.attempts import (
     FAILED,
     INTERCEPT,
     INTERCEPTED,
-    LABEL,
     LOST,
     OPEN,
     OUTCOMES,
-    SMS,
     UNANSWERED,
     Rows,
 )
 from interceptsim.compiled import Column, Record, Scalar, Table, kernel
 from interceptsim.filtering.batch_kernels import find_slots
 from interceptsim.filtering.kernels import decide
-from interceptsim.randomness import delay_us, draw, mix64
+from interceptsim.randomness import draw, mix64
 from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP
+from interceptsim.traffic.fates import fates_of
 from interceptsim.traffic.kernels import CLI_OWN, NEVER, Draws, Supply, generate, react
 from interceptsim.units import DAY_US
 from interceptsim.world import Accounts
@@ -36,6 +35,7 @@ from interceptsim.world import Accounts
 __all__ = [
     "PRESENTED",
     "advance_lines",
+    "advance_shared",
     "decide_presented",
     "list_numbers",
     "order_part",
@@ -67,24 +67,6 @@ PRESENTED = np.dtype(
 """An attempt that waits until all of its slice are there: what the generator fills of `Rows`, but the slot."""
 
 _OUTCOMES = len(OUTCOMES)
-
-
-@kernel
-def _fate(
-    group: Record, key0: Scalar, key1: Scalar, lost: Scalar, labelled: Scalar, index: Scalar, ordinal: Scalar
-) -> tuple[Scalar, Scalar, Scalar]:
-    """Return an outcome where no policy intercepts, for how long it wants a circuit, and the draw of a complaint."""
-    w0, w1, w2, w3 = draw(key0, key1, group.fate_stream, index, ordinal)
-    if group.channel == SMS:
-        return DELIVERED, np.int64(0), w3
-    if w1 < group.failed_bound:
-        return LOST if w0 < lost else FAILED, np.int64(0), w3
-    ring = mix64(w1 << np.uint64(32) | w2) >> np.uint64(32)
-    held = delay_us(ring, group.ring.kind, group.ring.minimum, group.ring.scale, group.ring.sigma)
-    if w1 >= (group.labelled_bound if labelled else group.answered_bound):
-        return LOST if w0 < lost else UNANSWERED, held, w3
-    held += delay_us(w2, group.talk.kind, group.talk.minimum, group.talk.scale, group.talk.sigma)
-    return LOST if w0 < lost else ANSWERED, held, w3
 
 
 @kernel
@@ -164,14 +146,16 @@ def account(
     Return how many words there are then; a row gives three at most.
     """
     key0, key1 = supply.key[0], supply.key[1]
-    epoch_us, end_us, lost = supply.epoch_us, supply.end_us, supply.lost
+    epoch_us, end_us = supply.epoch_us, supply.end_us
     lag_us, validity_us = supply.lag_us, supply.validity_us
     daily, folds, rules = accounts.daily, accounts.folds, accounts.rules
     load, held_us = accounts.load, accounts.held_us
     numbers, complained, cut_off = accounts.numbers, accounts.complaints, accounts.cut_off
+    bought = accounts.bought
     which, code, reason, matched_by, outcomes = rows.line, rows.code, rows.reason, rows.matched, rows.outcome
     generation, ordinal, fresh, time_us = rows.generation, rows.ordinal, rows.fresh, rows.time_us
     b_number = rows.b_number
+    ended, busy_us, drawn = fates_of(lines, groups, supply, rows, n)
     for r in range(n):
         i = which[r]
         line = lines[i]
@@ -186,7 +170,7 @@ def account(
                 line.cut_off_day = at // DAY_US
                 cut_off[line.fold, line.group] += 1
         else:
-            outcome, busy, word = _fate(group, key0, key1, lost[line.group], code[r] == LABEL, line.index, ordinal[r])
+            outcome, busy, word = ended[r], busy_us[r], drawn[r]
             load[line.group, 0] += 1
             load[line.group, 1] += busy
             if outcome == DELIVERED:
@@ -208,7 +192,7 @@ def account(
             lure = draw(key0, key1, group.again_stream, line.index, ordinal[r])[0] if group.again_bound > 0 else word
             react(line, group, at, outcome == INTERCEPTED, outcome == ANSWERED, b_number[r], lure)
         column = reason[r] * _OUTCOMES + outcome
-        daily[line.cell, column] += 1
+        daily[line.cell + line.elsewhere if at >= line.back_us else line.cell, column] += 1
         folds[line.fold, line.group, column] += 1
         matched = matched_by[r]
         if matched != np.uint64(0):
@@ -224,6 +208,8 @@ def account(
             if supply.response and not group.ordinary:
                 held = _count_reached(words, held, at, i, line, group, generation[r], ordinal[r], outcome)
             numbers[line.fold, line.group] += fresh[r]
+            bought[line.fold, line.group] += generation[r] - line.bought
+            line.bought = generation[r]
             if fresh[r] and line.reported != generation[r] and group.found_bound > 0:
                 if draw(key0, key1, group.police_stream, line.index, generation[r])[1] < group.found_bound:
                     line.reported = generation[r]
@@ -269,7 +255,19 @@ def advance_lines(
     held = 0
     while True:
         n, cursor, pending = generate(
-            lines, groups, supply, agenda, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
+            lines,
+            groups,
+            supply,
+            agenda,
+            until_us,
+            cursor,
+            stop,
+            pending,
+            draws,
+            rows,
+            accounts.daily,
+            accounts.folds,
+            accounts.idle_us,
         )
         decide(ops, pool, rows, n, state)
         held = account(lines, groups, supply, rows, n, accounts, words, held)
@@ -300,7 +298,19 @@ def present_lines(
     """
     while (cursor < stop or pending > 0) and held + rows.time_us.shape[0] <= presented.shape[0]:
         n, cursor, pending = generate(
-            lines, groups, supply, agenda, until_us, cursor, stop, pending, draws, rows, accounts.daily, accounts.folds
+            lines,
+            groups,
+            supply,
+            agenda,
+            until_us,
+            cursor,
+            stop,
+            pending,
+            draws,
+            rows,
+            accounts.daily,
+            accounts.folds,
+            accounts.idle_us,
         )
         for r in range(n):
             one = presented[held + r]
@@ -396,6 +406,61 @@ def decide_presented(
         held = account(lines, groups, supply, rows, n, accounts, words, held)
         if one_batch or cursor == order.shape[0] or held + 3 * rows.time_us.shape[0] > words.shape[0]:
             return cursor, known, n, held
+
+
+@kernel
+def advance_shared(
+    lines: Table,
+    groups: Table,
+    supply: Supply,
+    agenda: Column,
+    until_us: Scalar,
+    cursor: Scalar,
+    pending: Scalar,
+    held: Scalar,
+    ops: Column,
+    pool: Column,
+    table: Column,
+    known: Scalar,
+    state: Column,
+    draws: Draws,
+    rows: Rows,
+    accounts: Accounts,
+    presented: Table,
+    words: Table,
+) -> tuple[int, int, int, int, int, bool]:
+    """Do for a whole slice and one thread what `present_lines`, `order_part` and `decide_presented` do in turn.
+
+    The index of numbers has room for as many as `presented` holds. Return (cursor, lines pending, attempts held,
+    numbers known, words held, whether all is decided); where it is not, nothing is, and more room is needed.
+    """
+    stop = agenda.shape[0]
+    cursor, pending, held = present_lines(
+        lines, groups, supply, agenda, until_us, cursor, stop, pending, draws, rows, accounts, presented, held
+    )
+    if cursor < stop or pending > 0 or 3 * (held + rows.time_us.shape[0]) > words.shape[0]:
+        return cursor, pending, held, known, 0, False
+    told = 0
+    if held > 0:
+        order = order_part(presented[:held], 0, 1)
+        _, known, _, told = decide_presented(
+            lines,
+            groups,
+            supply,
+            presented,
+            order,
+            0,
+            False,
+            ops,
+            pool,
+            table,
+            known,
+            state,
+            rows,
+            accounts,
+            words,
+        )
+    return cursor, pending, 0, known, told, True
 
 
 @kernel

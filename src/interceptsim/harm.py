@@ -27,6 +27,27 @@ TIERS = ("high", "medium", "low")
 _RETURNED, _TRANSFERRED = MEASURES.index("returned_fen"), MEASURES.index("transferred_fen")
 _WEEK = 7
 
+_MONEY = [m for m, name in enumerate(MEASURES) if name.endswith("_fen")]
+
+_EVENTS = {
+    "engaged": ("falls for it", ""),
+    "averted": ("sees through it at once", ""),
+    "warned": ("is sent a warning", "warn-12381"),
+    "unread": ("does not read it", "warn-12381"),
+    "instructed": ("desks are told, a message sent", "dispatch-by-tier"),
+    "called": ("takes a call", "call-96110"),
+    "visited": ("is visited", "visit-in-person"),
+    "suspended": ("has the line suspended", "suspend-subscriber"),
+    "dissuaded": ("stops, warned", ""),
+    "doubted": ("comes to doubt", ""),
+    "reported": ("reports it", ""),
+    "transferred_fen": ("transfers", ""),
+    "held_fen": ("is held back by the bank", "hold-suspicious-transfers"),
+    "stopped_fen": ("has a transfer stopped", "freeze-transfers"),
+    "returned_fen": ("is given back", "freeze-transfers"),
+}
+"""What the measures of a person are called in a story, and the policy behind each."""
+
 _UNITS = {
     "met": "people",
     "12381 messages": "messages",
@@ -44,7 +65,8 @@ _UNITS = {
 class Harm:
     """The counts of a run's response, and how they are read.
 
-    `estimated` turns counts by fold and line group, int64 (FOLDS, groups), into an estimate for the full-size world.
+    `estimated` turns counts by fold and line group, int64 (FOLDS, groups), into an estimate for the full-size world,
+    `numbers_of` lines and generations into numbers.
     """
 
     people: People
@@ -52,6 +74,8 @@ class Harm:
     scale: int
     start: dt.date
     estimated: Callable[[NDArray[np.int64]], Replicates]
+    epoch_us: int
+    numbers_of: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.uint64]]
 
     def metrics(self) -> dict[str, int]:
         """Return the integer counts, at the scale of the run."""
@@ -82,16 +106,18 @@ class Harm:
         """Yield (metric, estimate, unit, status) for the full-size world."""
         engaged = self._replicates(MEASURES.index("engaged"))
         people = int(self.tally.ledger.tally[:, :, MEASURES.index("engaged")].sum())
+        most = max(engaged.value, 3.0 * self.scale)  # where nothing is counted, so many may have been missed
+        loss = max(kind.mean_loss_yuan for kind in self.people.types)
         status = "few people" if people < len(self.tally.ledger.tally) else "simulated"
         for m, name in enumerate(MEASURES):
             if m == MET:
                 continue
-            found, unit = self._replicates(m), _UNITS.get(name, "people")
+            found, unit, whole = self._replicates(m), _UNITS.get(name, "people"), most
             if name.endswith("_fen"):
-                found, unit = found.times(0.01), "yuan"
-            yield f"{_where(name)}", found.estimate(people, engaged.value), unit, status
+                found, unit, whole = found.times(0.01), "yuan", most * loss
+            yield f"{_where(name)}", found.estimate(people, whole), unit, status
         lost = self._replicates(_TRANSFERRED).plus(self._replicates(_RETURNED).times(-1.0)).times(0.01)
-        yield "harm.lost", lost.estimate(people, engaged.value), "yuan", status
+        yield "harm.lost", lost.estimate(people, most * loss), "yuan", status
         coarse = self._coarse()
         for d, desk in enumerate(DESKS):
             wait = self._mean_wait(d)
@@ -149,6 +175,41 @@ class Harm:
                 "weight": np.full(len(day), float(self.scale)),
             }
         )
+
+    def stories(self) -> pl.DataFrame | None:
+        """Return (person, time_us, event, policy, fen, fraud_type, province, age_band, a_number, b_number), in order.
+
+        All that happened to each person, the warm-up's too; None where it was not kept. Times are UTC us, `a_number` is
+        0 where the person was reached otherwise than by a number that its caller owns.
+        """
+        if self.tally.stories is None:
+            return None
+        events, cast = self.tally.stories
+        known = cast["line"] >= 0
+        a_number = np.zeros(len(cast), np.uint64)
+        a_number[known] = self.numbers_of(cast["line"][known], cast["generation"][known])
+        people = pl.DataFrame(
+            {
+                "person": cast["person"],
+                "fraud_type": np.array([k.id for k in self.people.types])[cast["kind"]],
+                "province": np.array([p.id for p in provinces()])[cast["province"]],
+                "age_band": np.array([band.id for band in self.people.age_bands])[cast["age"]],
+                "a_number": a_number,
+                "b_number": cast["b_number"],
+            }
+        )
+        measure = events["measure"]
+        happened = pl.DataFrame(
+            {
+                "person": events["person"],
+                "time_us": events["time_us"] + self.epoch_us,
+                "event": np.array([_EVENTS.get(name, ("", ""))[0] for name in MEASURES])[measure],
+                "policy": np.array([_EVENTS.get(name, ("", ""))[1] for name in MEASURES])[measure],
+                "fen": np.where(np.isin(measure, _MONEY), events["amount"], 0),
+            }
+        ).with_row_index("nth")
+        told = happened.filter(pl.col("event") != "").join(people, on="person", how="left", maintain_order="left")
+        return told.sort("person", "time_us", "nth").drop("nth")
 
     def desks(self) -> pl.DataFrame:
         """Return how long jobs waited and how busy the staff was, by desk and tier.

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from interceptsim.compiled import Scalar, kernel
+from interceptsim.compiled import Column, Scalar, kernel
 from interceptsim.errors import ConfigurationError
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "RANDOM_SERIALS",
     "SHORT_CODE",
     "format_number",
+    "kinds_of_digits",
     "neighbour_number",
     "own_number",
     "parse_number",
@@ -93,6 +94,26 @@ def neighbour_number(b_number: Scalar, word: Scalar) -> Scalar:
     """Return a number (uint64) of the called party's own block of 10,000, picked by a 32-bit draw."""
     b = np.uint64(b_number)
     return b - b % _BLOCK + (np.uint64(word) * _BLOCK >> np.uint64(32))
+
+
+@kernel
+def kinds_of_digits(numbers: Column) -> Column:
+    """Return the kinds (uint8) of numbers (uint64) that are written without a "+": E.164, or short codes.
+
+    Up to 8 digits, or 106 in front, are a short code, as no country has either; 86 in front is national.
+    """
+    kinds = np.empty(numbers.shape[0], np.uint8)
+    for k in range(numbers.shape[0]):
+        leading = np.uint64(numbers[k])
+        short = leading < np.uint64(100_000_000)
+        while leading >= np.uint64(1000):
+            leading //= np.uint64(10)
+        national = leading // np.uint64(10) == np.uint64(86)
+        if short or leading == np.uint64(106):
+            kinds[k] = SHORT_CODE
+        else:
+            kinds[k] = NATIONAL if national else INTERNATIONAL
+    return kinds
 
 
 def parse_number(text: str) -> tuple[int, int]:

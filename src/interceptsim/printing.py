@@ -7,26 +7,22 @@ import time
 from collections.abc import Callable, Iterator
 
 import polars as pl
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from interceptsim.audit import Audit, View
 from interceptsim.experiments.compare import Comparison
+from interceptsim.printing_response import print_response
 from interceptsim.results import Estimate, RunResult
 from interceptsim.scenario import Scenario
+from interceptsim.terminal import plain_console, plain_table, readable, span
 from interceptsim.units import DAY_US
 
 __all__ = [
-    "plain_console",
-    "plain_table",
     "print_audit",
     "print_comparison",
     "print_run",
     "progress_bar",
-    "readable",
-    "span",
 ]
 
 _UNITS = {"voice": "calls", "sms": "messages"}
@@ -59,39 +55,6 @@ def progress_bar(title: str, *, shown: bool) -> Iterator[Callable[[int, int, int
 
     with bar:
         yield progress
-
-
-def readable(value: float, of: float | None = None) -> str:
-    """Write a number as people say it, in the unit that fits `of` (the number itself by default)."""
-    reference = abs(value if of is None else of)
-    for size, name in ((1e9, " bn"), (1e6, " M"), (1e3, " k")):
-        if reference >= size:
-            return f"{value / size:.3f}{name}"
-    return f"{value:.4g}"
-
-
-def span(low: float, high: float, of: float) -> str:
-    """Write an interval in the unit in which `of` is shown, unless that is 0."""
-    shown = of or high
-    ends = [readable(end, shown).partition(" ")[0] for end in (low, high)]
-    return " – ".join(ends) + ("" if of else readable(high).removeprefix(ends[1]))
-
-
-def plain_console() -> Console:
-    """Return a console that prints text as it is: brackets and colons in data are no markup."""
-    return Console(markup=False, emoji=False)
-
-
-def plain_table(title: str, left: tuple[str, ...], right: tuple[str, ...], last: str | None = None) -> Table:
-    """Return an empty table with columns to the left, columns of numbers to the right of them, and one of words."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in left:
-        table.add_column(column, no_wrap=True)
-    for column in right:
-        table.add_column(column, no_wrap=True, justify="right")
-    if last is not None:
-        table.add_column(last, no_wrap=True)
-    return table
 
 
 def _extent(scenario: Scenario, scale: int, seed: int, days: int) -> str:
@@ -133,8 +96,8 @@ def print_run(result: RunResult) -> None:
             "Reported figures are prorated to the simulated days. " if any(t.prorated for t in result.targets) else ""
         )
         console.print(
-            f"{prorated}A fitted figure is no evidence: latent volume and one strength were chosen for it, under "
-            "an interception ratio that is assumed.\n",
+            f"{prorated}A fitted figure is no evidence: latent volume and one strength were chosen for what is "
+            "intercepted, under a ratio that is assumed; one strength of the response for each other figure.\n",
             style="dim",
         )
     for channel, unit in _UNITS.items():
@@ -162,6 +125,8 @@ def print_run(result: RunResult) -> None:
         _print_false_positives(console, result)
     if result.scenario.network is not None:
         _print_network(console, result)
+    if result.scenario.people is not None:
+        print_response(console, result)
     console.print(
         f"{result.attempts:,} attempts decided in {result.wall_s:.2f} s "
         f"({result.attempts / result.wall_s / 1e6:.1f} million a second, {result.threads} threads, slices of "

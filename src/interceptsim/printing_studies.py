@@ -19,7 +19,7 @@ from interceptsim.experiments.profile import Profile
 from interceptsim.experiments.sensitivity import Sensitivities
 from interceptsim.experiments.study import Study
 from interceptsim.experiments.sweep import Sweep
-from interceptsim.printing import plain_console, plain_table, readable
+from interceptsim.terminal import plain_console, plain_table, readable
 
 __all__ = [
     "print_foreseen",

@@ -15,7 +15,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from interceptsim.compiled import Scalar, kernel
+from interceptsim.compiled import Column, Scalar, kernel
 
 __all__ = [
     "DELAY_CONSTANT",
@@ -27,8 +27,10 @@ __all__ = [
     "draw",
     "draw_all",
     "exp_of",
+    "exponentials",
     "index_below",
     "log_of",
+    "lognormals",
     "mix64",
     "normal_quantile",
     "philox",
@@ -205,6 +207,21 @@ def exp_of(x: Scalar) -> Scalar:
 
 
 @kernel
+def _middle_quantile(q: Scalar) -> Scalar:
+    """Return the standard normal quantile of 0.5 + q for |q| <= 0.425."""
+    r = 0.180625 - q * q
+    top = 2.50908_09287_30122_6727e3 * r + 3.34305_75583_58812_8105e4
+    top = (top * r + 6.72657_70927_00870_0853e4) * r + 4.59219_53931_54987_1457e4
+    top = (top * r + 1.37316_93765_50946_1125e4) * r + 1.97159_09503_06551_4427e3
+    top = (top * r + 1.33141_66789_17843_7745e2) * r + 3.38713_28727_96366_6080e0
+    low = 5.22649_52788_52854_5610e3 * r + 2.87290_85735_72194_2674e4
+    low = (low * r + 3.93078_95800_09271_0610e4) * r + 2.12137_94301_58659_5867e4
+    low = (low * r + 5.39419_60214_24751_1077e3) * r + 6.87187_00749_20579_0830e2
+    low = (low * r + 4.23133_30701_60091_1252e1) * r + 1.0
+    return q * top / low
+
+
+@kernel
 def normal_quantile(p: Scalar) -> Scalar:
     """Return the standard normal quantile of p in (0, 1), to about 1e-15.
 
@@ -212,16 +229,7 @@ def normal_quantile(p: Scalar) -> Scalar:
     """
     q = p - 0.5
     if abs(q) <= 0.425:
-        r = 0.180625 - q * q
-        top = 2.50908_09287_30122_6727e3 * r + 3.34305_75583_58812_8105e4
-        top = (top * r + 6.72657_70927_00870_0853e4) * r + 4.59219_53931_54987_1457e4
-        top = (top * r + 1.37316_93765_50946_1125e4) * r + 1.97159_09503_06551_4427e3
-        top = (top * r + 1.33141_66789_17843_7745e2) * r + 3.38713_28727_96366_6080e0
-        low = 5.22649_52788_52854_5610e3 * r + 2.87290_85735_72194_2674e4
-        low = (low * r + 3.93078_95800_09271_0610e4) * r + 2.12137_94301_58659_5867e4
-        low = (low * r + 5.39419_60214_24751_1077e3) * r + 6.87187_00749_20579_0830e2
-        low = (low * r + 4.23133_30701_60091_1252e1) * r + 1.0
-        return q * top / low
+        return _middle_quantile(q)
     r = np.sqrt(-log_of(p if q < 0.0 else 1.0 - p))
     if r <= 5.0:
         r -= 1.6
@@ -259,6 +267,29 @@ def delay_us(word: Scalar, kind: Scalar, minimum_us: Scalar, scale_us: Scalar, s
         return minimum_us
     factor = -log_of(unit(word)) if kind == DELAY_EXPONENTIAL else exp_of(sigma * normal_quantile(unit(word)))
     return minimum_us + np.int64(min(factor * scale_us, np.float64(LONGEST_US)))
+
+
+@kernel
+def exponentials(word: Column, scale_us: Column, n: Scalar, out: Column) -> None:
+    """Fill the first `n` of `out` (int64) with the random parts of exponential delays, as `delay_us` does."""
+    for k in range(n):
+        out[k] = np.int64(min(-log_of(unit(word[k])) * scale_us[k], np.float64(LONGEST_US)))
+
+
+@kernel
+def lognormals(word: Column, scale_us: Column, sigma: Column, n: Scalar, out: Column) -> None:
+    """Fill the first `n` of `out` (int64) with the random parts of lognormal delays, as `delay_us` does.
+
+    The quantile of the few draws that are not in the middle is found again afterwards, so that loops have no branch.
+    """
+    z = np.empty(n)
+    for k in range(n):
+        z[k] = _middle_quantile(unit(word[k]) - 0.5)
+    for k in range(n):
+        if abs(unit(word[k]) - 0.5) > 0.425:
+            z[k] = normal_quantile(unit(word[k]))
+    for k in range(n):
+        out[k] = np.int64(min(exp_of(sigma[k] * z[k]) * scale_us[k], np.float64(LONGEST_US)))
 
 
 @kernel

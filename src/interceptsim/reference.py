@@ -112,10 +112,15 @@ class Group:
         self.presents = int(record["presents"])
         self.serial, self.serial_step = int(record["serial"]), int(record["serial_step"])
         self.ordinary = isinstance(spec, CallerGroup)
+        self.kinds = ["ordinary"] if self.ordinary else list(world.population.hubs[spec.hub].fraud_types)
         self.shares = [1.0] if self.ordinary else list(world.population.hubs[spec.hub].fraud_types.values())
         self.country_code = int(record["country_code"])
-        cells = world.population.cells
-        self.cells = [cell for cell, (group, _) in enumerate(cells) if group == position]
+        self.cell_of = {
+            (cell.fraud_type, cell.hub): row
+            for row, cell in enumerate(world.population.cells)
+            if cell.group == position
+        }
+        self.cells = [row for (_, hub), row in self.cell_of.items() if hub == spec.hub]
         self.campaigns = [int(world.population.types[cell, 1]) for cell in self.cells]
         police = world.scenario.police
         ratio = police.voice_complaint_ratio if spec.channel == "voice" else police.sms_complaint_ratio
@@ -140,6 +145,10 @@ class Group:
         self.incoming = stream_id(f"incoming/{spec.id}")
         self.police = stream_id(f"police/{spec.id}")
         self.again = stream_id(f"again/{spec.id}")
+        changes = world.changes
+        self.raids = changes.raids_on(spec.hub)
+        self.raiding = stream_id(f"raid/{spec.id}")
+        self.restrictions = [r for r in changes.restrictions if not r.lines or spec.id in r.lines]
         adapting = spec.cli == "own" and not self.ordinary
         self.adaptations = [
             adaptation
@@ -185,6 +194,10 @@ class Line:
         self.numbers: list[Number] = []
         self.number: Number | None = None
         self.counted: Number | None = None
+        self.bought = 0
+        self.kind = ""
+        self.away_us = self.back_us = sys.maxsize
+        self.elsewhere = ""
 
 
 class ReferenceEngine:
@@ -206,7 +219,7 @@ class ReferenceEngine:
             world.key,
             self,
             network=world.network_load(),
-            response=world.response(),
+            response=world.response(story_folds=recorder.story_folds if recorder else 0),
             keep_posted=recorder is not None,
         )
         self._at: Final = self._control.at
@@ -235,6 +248,7 @@ class ReferenceEngine:
                 line = Line(len(self._lines), index, many, group)
                 if isinstance(spec, CallerGroup):
                     line.starts_us, line.ends_us = self._panel(spec, index)
+                self._raid(line)
                 self._lines.append(line)
 
     def run(self, progress: Progress | None = None) -> Tally:
@@ -284,12 +298,24 @@ class ReferenceEngine:
     def _take_part(self, line: Line, word: int) -> None:
         """Give a line its fraud type, and so its campaign, by the shares of its hub."""
         group, total = line.group, 0.0
-        line.cell, line.campaign = group.cells[-1], group.campaigns[-1]
-        for cell, campaign, share in zip(group.cells, group.campaigns, group.shares, strict=True):
+        for kind, cell, campaign, share in zip(group.kinds, group.cells, group.campaigns, group.shares, strict=True):
+            line.kind, line.cell, line.campaign = kind, cell, campaign
             total += share
             if word < threshold(min(total, 1.0)):
-                line.cell, line.campaign = cell, campaign
                 return
+
+    def _raid(self, line: Line) -> None:
+        """Tell which raid takes a line away, if any does, and whether it comes back somewhere."""
+        for raid in line.group.raids:
+            day = raid.date.toordinal()
+            taken, returns, where, how_long = self._draw(line.group.raiding, line.index, day)
+            if taken >= threshold(raid.taken_ratio):
+                continue
+            line.away_us = raid.at_us
+            if raid.elsewhere and returns < threshold(raid.returning_ratio):
+                line.back_us = raid.at_us + max(_delay(raid.away, how_long), 1)
+                line.elsewhere = raid.elsewhere[where * len(raid.elsewhere) >> 32]
+            return
 
     def _present(self, line: Line) -> Process:
         """Let a line have numbers, one after the other; the first is met in the middle of its life.
@@ -304,10 +330,32 @@ class ReferenceEngine:
         while True:
             line.number = number
             number.dropped = self._env.event()
-            yield self._at(self._now + number.life_us, GOES, line.position) | number.dropped
+            end_us = self._now + number.life_us
+            if self._now < line.away_us:
+                end_us = min(end_us, line.away_us)
+            yield self._at(end_us, GOES, line.position) | number.dropped
             line.number = None
-            yield self._at(self._now + number.resupply_us, COMES, line.position)
+            back_us = self._replaced_us(line, number)
+            self._be_idle(line, back_us)
+            if back_us >= self._days * DAY_US:
+                return
+            yield self._at(back_us, COMES, line.position)
             number = self._new_number(line)
+
+    def _replaced_us(self, line: Line, number: Number) -> int:
+        """Return when a line has another number than the one that dies now; not while it is taken away by a raid."""
+        wait_us = number.resupply_us
+        for restriction in line.group.restrictions:
+            if self._now >= restriction.from_us:
+                wait_us = int(wait_us * restriction.slower)
+        replaced_us = self._now + wait_us
+        return line.back_us if line.away_us <= replaced_us < line.back_us else replaced_us
+
+    def _be_idle(self, line: Line, until_us: int) -> None:
+        """Count how long a line has no number on the counted days."""
+        first, last = self._first_day * DAY_US, self._days * DAY_US
+        idle_us = max(min(until_us, last) - max(self._now, first), 0)
+        self._accounts.idle_us[line.fold, line.group.position] += idle_us
 
     def _new_number(self, line: Line) -> Number:
         group, spec, generation = line.group, line.group.spec, len(line.numbers)
@@ -372,7 +420,7 @@ class ReferenceEngine:
         self._attempts += 1
         self._count(line, judgement.reason, outcome)
         self._count_rules(line, judgement.matched)
-        if self._recorder and self._counts:
+        if self._recorder and self._recorder.counting:
             self._written.append((attempt, judgement, line.position, ordinal, outcome))
         self._react(line, number, attempt, ordinal, outcome)
         if line.group.spec.cli == "own":
@@ -511,6 +559,8 @@ class ReferenceEngine:
             if self._now < number.known_us:
                 number.before += 1
                 number.talked += outcome == ANSWERED
+        self._accounts.bought[line.fold, group.position] += (number.generation - line.bought) * self._counts
+        line.bought = number.generation
         if not number.was_presented:
             number.was_presented = True
             self._accounts.numbers[line.fold, group.position] += self._counts
@@ -599,7 +649,8 @@ class ReferenceEngine:
     def _count(self, line: Line, reason: int, outcome: int) -> None:
         if self._counts:
             column = column_of(reason, outcome)
-            self._daily[self._day, line.cell, column] += 1
+            kind, hub = line.kind, line.elsewhere if self._now >= line.back_us else line.group.spec.hub
+            self._daily[self._day, line.group.cell_of[kind, hub], column] += 1
             self._accounts.folds[line.fold, line.group.position, column] += 1
 
     def _count_rules(self, line: Line, matched: int) -> None:
@@ -613,9 +664,11 @@ class ReferenceEngine:
         """Begin to count after the warm-up, set down each day's attempts, tell how far it is."""
         for day in range(self._days + 1):
             yield self._at(day * DAY_US, MIDNIGHT)
+            self._set_down()
             if day == self._first_day:
                 self._control.begin_counting()
-            self._set_down()
+                if self._recorder:
+                    self._recorder.begin_counting()
             if progress and day:
                 progress(day, self._days, self._attempts)
 

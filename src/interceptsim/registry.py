@@ -42,12 +42,14 @@ from interceptsim.response.policies import (
     VisitInPerson,
     Warn12381,
 )
+from interceptsim.response.supply import RaidHubs, RestrictSimSupply
+from interceptsim.tables import validated
 
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
-__all__ = ["AnyPolicy", "policy_kinds"]
+__all__ = ["AnyPolicy", "policies_of", "policy_kinds"]
 
 _BUILT_IN: tuple[type[BaseModel], ...] = (
     AllowListedNumbers,
@@ -73,6 +75,8 @@ _BUILT_IN: tuple[type[BaseModel], ...] = (
     TakeDownSites,
     RemindOverseasCall,
     RaiseAwareness,
+    RaidHubs,
+    RestrictSimSupply,
 )
 
 
@@ -134,3 +138,14 @@ class _ByKind:
 
 AnyPolicy = Annotated[Any, _ByKind]
 """One entry of a chain, read by its `kind`."""
+
+
+class _Chain(BaseModel):
+    """A list of policies as a file holds it."""
+
+    policies: tuple[AnyPolicy, ...]
+
+
+def policies_of(entries: list[Any], source: str) -> tuple[Any, ...]:
+    """Return the policies that plain tables declare; raise ConfigurationError, told of `source`, where one is none."""
+    return validated(_Chain, {"policies": entries}, source).policies

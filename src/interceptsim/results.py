@@ -213,16 +213,35 @@ _RECORDED = (
 
 
 class Recorder:
-    """Keeps decided attempts, day by day, in memory or as Parquet parts in a directory."""
+    """Keeps decided attempts, day by day, in memory or as Parquet parts in a directory.
 
-    def __init__(self, rules: tuple[str, ...], folder: Path | None, keep: NDArray[np.bool_] | None) -> None:
+    Where `from_start`, those of the warm-up are kept too, apart: a chain that remembers numbers over midnight decides
+    the counted days by them.
+    """
+
+    def __init__(
+        self, rules: tuple[str, ...], folder: Path | None, keep: NDArray[np.bool_] | None, *, from_start: bool = False
+    ) -> None:
         self._rules = ["", *rules]
         self._folder = folder
         self._keep = keep
         self._batches: list[dict[str, NDArray[Any]]] = []
         self._frames: list[pl.DataFrame] = []
         self._parts: list[Path] = []
-        self.counting = False
+        self.counting = from_start
+        self._warm_up: pl.DataFrame | None = None
+
+    def begin_counting(self) -> None:
+        """Put what was kept of the warm-up apart: a frame, or a file in the folder."""
+        self.counting = True
+        whole = self._finish("warm_up.parquet")
+        self._warm_up = whole if isinstance(whole, pl.DataFrame) else None
+        self._frames, self._parts = [], []
+
+    @property
+    def story_folds(self) -> int:
+        """In how many folds of people their stories are kept: the first alone, where that is so of lines."""
+        return 1 if self._keep is not None else 2**31
 
     def add(self, rows: Rows, n: int) -> None:
         """Take copies of the first `n` rows, those of kept lines only; called from several threads."""
@@ -263,23 +282,28 @@ class Recorder:
         self._parts.append(self._folder / f"part-{len(self._parts):05}.parquet")
         frame.write_parquet(self._parts[-1])
 
-    def finish(self) -> pl.DataFrame | Path | None:
-        """Return all attempts in order: a frame, or one Parquet file where parts were written."""
+    def finish(self) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
+        """Return the attempts of the counted days and of the warm-up, in order; None where they are in the folder."""
+        whole = self._finish("decisions.parquet")
+        return whole if isinstance(whole, pl.DataFrame) else None, self._warm_up
+
+    def _finish(self, name: str) -> pl.DataFrame | Path | None:
+        """Return attempts in order: a frame, or one Parquet file where parts were written."""
         if self._folder is None:
             return pl.concat(self._frames) if self._frames else None
         if not self._parts:
             return None
-        whole = self._folder / "decisions.parquet"
+        whole = self._folder / name
         pl.scan_parquet(self._parts).sink_parquet(whole, maintain_order=True)
         for part in self._parts:
             part.unlink()
         return whole
 
 
-_OPTIONAL_FRAMES = ("harm", "harm_daily", "desks", "truth", "changes")
+_OPTIONAL_FRAMES = ("harm", "harm_daily", "desks", "stories", "truth", "changes", "warm_up")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult(Shown):
     """Everything a run found.
 
@@ -289,10 +313,13 @@ class RunResult(Shown):
     harm       frame (date, fraud_type, province, age_band, measure, count, weight) of people at risk, by month, or None
     harm_daily frame (date, fraud_type, measure, count, weight) of all that the response did, by day, or None
     desks      frame of waits and staff by desk and tier, see `Harm.desks`, or None
+    stories    frame (person, time_us, event, policy, fen, fraud_type, province, age_band, a_number, b_number) of all
+               that happened to recorded people, the warm-up's too, or None; see `story`
     decisions  frame of recorded attempts, or None
     truth      frame (line_id, hub, campaign, fraud_type, weight) beside it, or None
     changes    frame (time_us, policy, line_id, generation, a_number, from_us) of all that control posted, the
                warm-up's too, beside it, or None; times are UTC microseconds
+    warm_up    frame of the warm-up's attempts, where a rule of the chain remembers numbers over midnight, or None
     metrics    the integer counts behind it all
     """
 
@@ -311,6 +338,7 @@ class RunResult(Shown):
     harm: pl.DataFrame | None
     harm_daily: pl.DataFrame | None
     desks: pl.DataFrame | None
+    stories: pl.DataFrame | None
     decisions: pl.DataFrame | None
     truth: pl.DataFrame | None
     changes: pl.DataFrame | None
@@ -318,6 +346,11 @@ class RunResult(Shown):
     compile_s: float
     peak_rss_bytes: int
     digest: str
+    warm_up: pl.DataFrame | None = None
+
+    def __repr__(self) -> str:
+        """Return what was run, in a line."""
+        return f"RunResult({self.scenario.name}, seed {self.seed}, 1:{self.scale}, {self.days} days, {self.digest})"
 
     def as_json(self) -> dict[str, Any]:
         """Return what `interceptsim run --json` prints."""
@@ -345,6 +378,49 @@ class RunResult(Shown):
         if row.is_empty():
             raise KeyError(metric)
         return Estimate(*row.select("value", "low", "high").row(0))
+
+    def story(self, who: int | str) -> pl.DataFrame:
+        """Return one person's or one number's story, frame (time, event, policy, yuan) in order, local time.
+
+        `who` is a person of `stories`, or a number. Of a number it tells its first and last recorded attempt of each
+        outcome, when lists had it, and whom it brought to fall for fraud. Raise ConfigurationError where the run has
+        recorded nothing of it, with what can be asked for.
+        """
+        if self.stories is None or self.decisions is None:
+            raise ConfigurationError("story", "this run recorded nothing; run it with --record sample or all")
+        told = self.stories.filter(pl.col("person").cast(pl.String) == str(who))
+        if told.is_empty():
+            told = self._story_of_number(str(who))
+        if told.is_empty():
+            first = ", ".join(map(str, self.stories["person"].unique(maintain_order=True).head(3)))
+            wanted = f"no recorded person or number; the first people are {first}" if first else "nobody is recorded"
+            raise ConfigurationError("story", wanted, given=who)
+        time = pl.from_epoch("time_us", "us").dt.offset_by("8h").alias("time")
+        return told.sort("time_us", maintain_order=True).select(time, "event", "policy", yuan=pl.col("fen") / 100)
+
+    def _story_of_number(self, number: str) -> pl.DataFrame:
+        assert self.decisions is not None
+        assert self.stories is not None
+        assert self.changes is not None
+        own = pl.col("a_number").cast(pl.String) == number
+        attempts = self.decisions.filter(own).with_columns(
+            event=pl.col("outcome") + ", the first of " + pl.len().over("outcome").cast(pl.String)
+        )
+        last = attempts.group_by("outcome", maintain_order=True).agg(pl.col("time_us").last(), pl.col("reason").last())
+        parts = [
+            attempts.group_by("outcome", maintain_order=True).agg(
+                pl.col("time_us").first(), event=pl.col("event").first(), policy=pl.col("reason").first()
+            ),
+            last.select("time_us", event=pl.col("outcome") + ", the last", policy=pl.col("reason")),
+            self.changes.filter(own).select("time_us", event=pl.lit("is put on a list"), policy=pl.col("policy")),
+            self.changes.filter(own).select(
+                time_us=pl.col("from_us"), event=pl.lit("is listed from here"), policy=pl.col("policy")
+            ),
+            self.stories.filter(own & (pl.col("event") == "falls for it")).select(
+                "time_us", event=pl.lit("somebody falls for it: ") + pl.col("person").cast(pl.String), policy=pl.lit("")
+            ),
+        ]
+        return pl.concat([part.select("time_us", "event", "policy") for part in parts]).with_columns(fen=pl.lit(0))
 
     def save(self, folder: str | Path) -> Path:
         """Write the run as a directory and return its path.
@@ -435,8 +511,10 @@ def open_run(folder: str | Path) -> RunResult:
             harm=frames["harm"],
             harm_daily=frames["harm_daily"],
             desks=frames["desks"],
+            stories=frames["stories"],
             truth=frames["truth"],
             changes=frames["changes"],
+            warm_up=frames["warm_up"],
             targets=tuple(Target(**target) for target in manifest["targets"]),
             slice_us=round(manifest["slice_s"] * 1e6),
             **{

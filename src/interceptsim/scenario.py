@@ -25,6 +25,7 @@ from interceptsim.registry import AnyPolicy, policy_kinds
 from interceptsim.response.people import People
 from interceptsim.response.plane import step_us
 from interceptsim.response.police import Police
+from interceptsim.response.supply import RaidHubs, RestrictSimSupply
 from interceptsim.tables import put, unchanged, validated
 from interceptsim.traffic.adaptation import Adaptation
 from interceptsim.traffic.model import CallerGroup, Hub, LineGroup, Name, Traffic
@@ -210,6 +211,7 @@ class Scenario(_Part):
                 _check_named(f"adaptations.{adaptation.id}.lines", "group of lines with own numbers", name, own)
         self._check_network(profiles)
         self._check_response()
+        self._check_supply(hubs)
         dated = [f.id for f in figures() if f.start and f.end]
         for target in self.calibration:
             _check_named(f"calibration.{target.id}.figure", "dated figure", target.figure, dated)
@@ -249,6 +251,30 @@ class Scenario(_Part):
                 f"at least {format_duration(least)} is wanted, since people are counted up to a hand-over",
                 given=format_duration(self.police.delay.minimum),
             )
+
+    def _check_supply(self, hubs: list[str]) -> None:
+        """Raise ConfigurationError where a policy against supply names what is not there, or strikes twice at once."""
+        struck: set[tuple[str, dt.date]] = set()
+        groups = [g.id for g in self.traffic.lines]
+        restricted: set[str] = set()
+        for policy in self.policies:
+            where = f"policies.{policy.id}"
+            if isinstance(policy, RaidHubs):
+                for name in policy.returns_to:
+                    _check_named(f"{where}.returns_to", "hub", name, hubs)
+                for raid in policy.raids:
+                    _check_named(f"{where}.raids.{raid.id}.hub", "hub", raid.hub, hubs)
+                    if policy.enabled and (raid.hub, raid.day) in struck:
+                        wanted = f"hub {raid.hub!r} is raided twice on {raid.day}"
+                        raise ConfigurationError(f"{where}.raids.{raid.id}", wanted)
+                    struck |= {(raid.hub, raid.day)} if policy.enabled else set()
+            elif isinstance(policy, RestrictSimSupply):
+                for name in policy.lines:
+                    _check_named(f"{where}.lines", "group of lines", name, groups)
+                both = restricted & set(policy.lines or groups) if policy.enabled else set()
+                if both:
+                    raise ConfigurationError(f"{where}.lines", f"lines {min(both)!r} are restricted by two policies")
+                restricted |= set(policy.lines or groups) if policy.enabled else set()
 
     def _check_network(self, profiles: list[str]) -> None:
         """Raise ConfigurationError where the network names what is not there."""
@@ -295,6 +321,10 @@ class Scenario(_Part):
         """The slice to run with: the lookahead, at most 6 hours or the interval over which load is measured."""
         longest = MAX_SLICE_US if self.network is None else min(MAX_SLICE_US, self.network.measure_every)
         return min(self.lookahead_us or longest, longest)
+
+    def __repr__(self) -> str:
+        """Return which scenario it is: all of its values would fill pages."""
+        return f"Scenario({self.name!r})"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the scenario as plain tables that read back to an equal one."""

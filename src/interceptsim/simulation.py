@@ -64,6 +64,7 @@ def run(
     and `batch_rows` change nothing but the speed. Nor does `engine`: "reference" is a plain SimPy program with a
     process for every attempt, hundreds of times slower. `record` keeps no attempt, those of a fiftieth
     of the lines, or all; with `record_folder` they are written there as they come.
+    Those of the warm-up are kept too, apart, where a rule remembers numbers over midnight.
 
     Raise ConfigurationError for an argument out of range.
     """
@@ -94,7 +95,7 @@ def run(
         tally = _in_columns(world, recorder, threads, slice_us, batch_rows, progress)
     metrics = world.metrics(tally)
     harm = world.harm(tally)
-    recorded = recorder.finish() if recorder else None
+    recorded, before = recorder.finish() if recorder else (None, None)
     return RunResult(
         scenario=scenario,
         seed=seed,
@@ -111,7 +112,9 @@ def run(
         harm=harm.frame() if harm else None,
         harm_daily=harm.daily() if harm else None,
         desks=harm.desks() if harm else None,
-        decisions=recorded if isinstance(recorded, pl.DataFrame) else None,
+        stories=harm.stories() if harm else None,
+        decisions=recorded,
+        warm_up=before,
         truth=pl.DataFrame(vars(world.population.truth())) if recorder else None,
         changes=world.changes_frame(tally.posted) if recorder else None,
         wall_s=time.perf_counter() - started,
@@ -128,9 +131,9 @@ def _in_columns(
 ) -> Tally:
     """Advance the data plane and control slice by slice."""
     warm_up, days = world.scenario.period.warm_up_days, world.days
-    plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None)
+    plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None, slice_us)
     network = world.network_load()
-    response = world.response()
+    response = world.response(story_folds=recorder.story_folds if recorder else 0)
     control = ControlPlane(
         world.scenario, world.key, plane, network=network, response=response, keep_posted=recorder is not None
     )
@@ -145,17 +148,18 @@ def _in_columns(
                 plane.begin_counting()
                 control.begin_counting()
                 if recorder:
-                    recorder.counting = True
+                    recorder.begin_counting()
             for edge in _edges(day * DAY_US, slice_us, cut_us):
                 control.receive(plane.advance(edge))
                 control.run_until(edge)
             counts = plane.take_day()
             if day >= warm_up:
                 by_day.append(counts)
-                if recorder:
-                    recorder.end_day()
+            if recorder:
+                recorder.end_day()
             if progress:
                 progress(day + 1, warm_up + days, decided_before + plane.totals().made())
+        plane.end()
     finally:
         plane.close()
     totals = plane.totals()
@@ -172,6 +176,8 @@ def _check_range(name: str, given: int, low: int, high: int) -> None:
 def recorded_bytes(scenario: Scenario, scale: int, days: int | None, record: str, folder: Path) -> int:
     """Return about how many bytes a record will take on disk; refuse one that would not fit into `folder`."""
     traffic, counted = scenario.traffic, scenario.period.days if days is None else days
+    if any(getattr(policy, "window", None) == "leaky-bucket" for policy in scenario.policies):
+        counted += scenario.period.warm_up_days  # the warm-up is kept too
     rows = (traffic.voice.latent + traffic.sms.latent) / YEAR_DAYS * counted / scale
     for callers in traffic.ordinary:
         lines = sampled_lines(callers, traffic.sample_ratio, scale)
@@ -205,7 +211,7 @@ def _recorder(record: Record, world: World, folder: Path | None) -> Recorder | N
     if record == "none":
         return None
     keep = world.population.lines["fold"] == 0 if record == "sample" else None
-    return Recorder(world.core.rules, folder, keep)
+    return Recorder(world.core.rules, folder, keep, from_start=not world.core.forgets)
 
 
 @functools.cache
@@ -219,6 +225,7 @@ def _compile() -> float:
     for edge in _edges(0, scenario.slice_us):
         control.receive(plane.advance(edge))
         control.run_until(edge)
+    plane.end()
     return time.perf_counter() - started
 
 

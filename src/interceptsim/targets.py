@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from interceptsim import ledger
 from interceptsim.errors import ConfigurationError
-from interceptsim.scenario import Scenario
+from interceptsim.scenario import CalibrationTarget, Scenario, StrengthTarget
 from interceptsim.tables import parse_toml, validated
 
 __all__ = ["Reported", "parse_period", "read_targets", "targets_of"]
@@ -101,11 +101,12 @@ def _from_csv(text: str) -> dict[str, Any]:
 
 def targets_of(scenario: Scenario) -> tuple[Reported, ...]:
     """Return the figures that a scenario's calibration names, as the ledger has them."""
+    quantities = [f"{entry.channel}.intercepted" for entry in scenario.calibration]
+    entries: list[CalibrationTarget | StrengthTarget] = [*scenario.calibration, *scenario.strengths]
     found = []
-    for entry in scenario.calibration:
+    for entry, quantity in zip(entries, [*quantities, *(e.quantity for e in scenario.strengths)], strict=True):
         figure = ledger.figure(entry.figure)
         assert figure.start is not None
         period = figure.start, figure.start + dt.timedelta(days=entry.days - 1)
-        quantity = f"{entry.channel}.intercepted"
         found.append(Reported(id=figure.id, quantity=quantity, value=figure.value, period=period))
     return tuple(found)

@@ -39,6 +39,7 @@ from interceptsim.harm import Harm
 from interceptsim.network.load import NetworkLoad
 from interceptsim.randomness import root_key
 from interceptsim.response.plane import Response, ResponseTally, Setting
+from interceptsim.response.supply import changes_of
 from interceptsim.results import Estimate, Posting, Replicates, Target
 from interceptsim.scenario import CalibrationTarget, Scenario, StrengthTarget
 from interceptsim.traffic.kernels import CLI_OWN, numbers_of
@@ -73,13 +74,15 @@ def column_of(reason: int, outcome: int) -> int:
 class Accounts(NamedTuple):
     """Integer counts of attempts.
 
-    daily    (cells, columns)           since `clear_daily`; cells are (line group, fraud type)
+    daily    (cells, columns)           since `clear_daily`; a cell is a line group, fraud type and hub
     folds    (FOLDS, groups, columns)   since the accounts began, for the jackknife
     rules    (rules, groups, 2)         attempts matched by each rule, and by it alone
     numbers  (FOLDS, groups)            numbers that presented themselves for the first time
     complaints (FOLDS, groups)          numbers complained of
     cut_off  (FOLDS, groups)            days on which an ordinary number had an attempt intercepted, summed over numbers
     held_us  (FOLDS, groups)            for how many us calls held a circuit
+    bought   (FOLDS, groups)            numbers that replaced others, counted when the line next makes an attempt
+    idle_us  (FOLDS, groups)            for how many us of the counted days lines had no number
     load     (groups, 2)                attempts that came to the network and for how many us they wanted a circuit,
                                         since the load was last measured
     """
@@ -91,6 +94,8 @@ class Accounts(NamedTuple):
     complaints: NDArray[np.int64]
     cut_off: NDArray[np.int64]
     held_us: NDArray[np.int64]
+    bought: NDArray[np.int64]
+    idle_us: NDArray[np.int64]
     load: NDArray[np.int64]
 
     @classmethod
@@ -105,6 +110,8 @@ class Accounts(NamedTuple):
             np.zeros((FOLDS, groups), np.int64),
             np.zeros((FOLDS, groups), np.int64),
             np.zeros((FOLDS, groups), np.int64),
+            np.zeros((FOLDS, groups), np.int64),
+            np.zeros((FOLDS, groups), np.int64),
             np.zeros((groups, 2), np.int64),
         )
 
@@ -113,9 +120,10 @@ class Accounts(NamedTuple):
         return int(self.folds.sum() - self.folds[:, :, column_of(0, NOT_MADE)].sum())
 
     def clear(self) -> None:
-        """Set every count to zero."""
+        """Set every count to zero but `idle_us`, which is of the counted days alone whenever it is found."""
         for counts in self:
-            counts.fill(0)
+            if counts is not self.idle_us:
+                counts.fill(0)
 
 
 Progress = Callable[[int, int, int], None]
@@ -154,6 +162,7 @@ class World:
         self.to_hour = (period.warm_up_days + days) * 24
         self.calendar = Calendar.build(scenario.traffic.profiles, self.first_day.weekday(), self.to_hour)
         police, people = scenario.police, scenario.people
+        self.changes = changes_of(scenario.policies, self.first_day)
         self.population: Population = build_population(
             scenario.traffic,
             scenario.hubs,
@@ -168,6 +177,7 @@ class World:
             period.warm_up_days,
             days,
             scenario.adaptations,
+            self.changes,
         )
         self.core = _compiled(scenario)
         self.channel = np.array([CHANNELS.index(g.channel) for g in self.population.names])
@@ -210,8 +220,11 @@ class World:
         weekday = self.first_day.weekday()
         return NetworkLoad(scenario.network, population.names, population.weights, profiles, weekday)
 
-    def response(self) -> Response | None:
-        """Return people and desks as they are before the run begins, None where the scenario has no people."""
+    def response(self, story_folds: int = 0) -> Response | None:
+        """Return people and desks as they are before the run begins, None where the scenario has no people.
+
+        Stories are kept of people in the first `story_folds` folds.
+        """
         scenario, population = self.scenario, self.population
         if scenario.people is None:
             return None
@@ -222,12 +235,13 @@ class World:
             lines=len(population.lines),
             folds=FOLDS,
             police_streams=np.where(own, population.groups["police_stream"], 0).astype(np.uint64),
-            cell_types=tuple(name for _, name in population.cells),
+            cell_types=tuple(cell.fraud_type for cell in population.cells),
             start=scenario.period.start,
             days=self.days,
             warm_up_days=scenario.period.warm_up_days,
             epoch_us=self.epoch_us,
             subscribers=max(scenario.population.subscribers // self.scale, 1),
+            story_folds=story_folds,
         )
         return Response(scenario.people, scenario.police, scenario.responses, setting)
 
@@ -292,6 +306,8 @@ class World:
                 counts[f"{name}.days cut off"] = int(totals.cut_off[:, there].sum())
             else:
                 counts[f"{name}.numbers"] = int(totals.numbers[:, there].sum())
+                counts[f"{name}.numbers bought"] = int(totals.bought[:, there].sum())
+                counts[f"{name}.idle (us)"] = int(totals.idle_us[:, there].sum())
                 counts[f"{name}.complaints"] = int(totals.complaints[:, there].sum())
         by_outcome = _by_outcome(totals).sum(axis=0)
         for name, of_calls, there in self._elements():
@@ -363,9 +379,16 @@ class World:
                 continue
             shown = "assumed" if name in fitted else status
             yield f"{name}.interception ratio", ratio.estimate(n, 1.0), "ratio", shown
-            for metric, counted in (("numbers", totals.numbers), ("complaints", totals.complaints)):
+            of_numbers = {
+                "numbers": totals.numbers,
+                "complaints": totals.complaints,
+                "numbers bought": totals.bought,
+            }
+            for metric, counted in of_numbers.items():
                 replicates = Replicates.of(counted, lines, full_lines, self.strata)
                 yield f"{name}.{metric}", replicates.estimate(n, whole), "numbers", status
+            idle = Replicates.of(totals.idle_us, lines, full_lines, self.strata).times(1 / DAY_US)
+            yield f"{name}.idle line-days", idle.estimate(n, float(full_lines.sum()) * self.days), "line-days", status
         for name in CHANNELS:
             if f"ordinary {name}" in intercepted:
                 both = intercepted[name].plus(intercepted[f"ordinary {name}"])
@@ -426,6 +449,8 @@ class World:
             self.scale,
             self.scenario.period.start,
             lambda counted: self._replicates(tally.totals, ~ordinary, counted),
+            self.epoch_us,
+            lambda line, generation: numbers_of(self.population.lines, self.population.groups, line, generation),
         )
 
     def _panel_days(self, there: NDArray[np.bool_]) -> float:
@@ -498,7 +523,7 @@ class World:
         """Return the daily frame from counts, int64 (days, cells, columns)."""
         population = self.population
         day, cell, column = np.nonzero(daily)
-        group = np.array([g for g, _ in population.cells])[cell]
+        group = np.array([one.group for one in population.cells])[cell]
         start = self.scenario.period.start
         dates = np.array([start + dt.timedelta(days=n) for n in range(self.days)], "datetime64[D]")
 
@@ -511,9 +536,9 @@ class World:
                 "date": dates[day],
                 "channel": told((g.channel for g in population.names), group),
                 "entry": told((g.entry for g in population.names), group),
-                "hub": told((g.hub for g in population.names), group),
+                "hub": told((one.hub for one in population.cells), cell),
                 "line_group": told((g.id for g in population.names), group),
-                "fraud_type": told((name for _, name in population.cells), cell),
+                "fraud_type": told((one.fraud_type for one in population.cells), cell),
                 "reason": told(("", *self.core.rules), column // len(OUTCOMES)),
                 "outcome": told(OUTCOMES, column % len(OUTCOMES)),
                 "count": daily[day, cell, column],

@@ -1,5 +1,6 @@
 """A run with ordinary callers and a network, a comparison, a sweep and a search, small, made once for all tests."""
 
+import dataclasses
 import datetime as dt
 import itertools
 
@@ -9,7 +10,7 @@ import pytest
 import interceptsim as ics
 
 TYPES = ["brushing-rebate", "fake-investment", "<b>dating & more</b>"]
-PROVINCES = ["Guangdong", "Inner Mongolia", "Shaanxi", "Tibet"]
+PROVINCES = ["guangdong", "inner-mongolia", "shaanxi", "tibet"]
 MEASURES = {
     "engaged": 900,
     "warned": 500,
@@ -21,7 +22,6 @@ MEASURES = {
     "held_fen": 30_000_000,
     "frozen_fen": 20_000_000,
     "returned_fen": 5_000_000,
-    "lost_fen": 155_000_000,
 }
 
 
@@ -45,11 +45,9 @@ def desks_frame():
 
 
 def with_response(run):
-    """Return the run with frames of harm and desks by hand."""
-    harmed = ics.RunResult(**{name: getattr(run, name) for name in ics.RunResult.__dataclass_fields__})
-    object.__setattr__(harmed, "harm", harm_frame())
-    object.__setattr__(harmed, "desks", desks_frame())
-    return harmed
+    """Return the run with frames of harm and desks by hand, and without estimates of what those count."""
+    own = run.summary.filter(~pl.col("metric").str.contains(r"^(harm|response|desk)\b"))
+    return dataclasses.replace(run, harm=harm_frame(), desks=desks_frame(), summary=own)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Pages: what is opened, one file that needs nothing else, text escaped, pictures, mistakes told in a line."""
 
+import dataclasses
 import json
 import re
 import sys
@@ -59,12 +60,7 @@ def test_a_page_holds_each_specification_once_and_as_json(harmed, tmp_path):
 
 def test_text_from_data_cannot_become_tags(run, tmp_path):
     bad = "</script><img src=x onerror=alert(1)>\"'"
-    evil = type(run)(
-        **{
-            **{name: getattr(run, name) for name in type(run).__dataclass_fields__},
-            "scenario": run.scenario.model_copy(update={"title": bad, "name": "nobody's"}),
-        }
-    )
+    evil = dataclasses.replace(run, scenario=run.scenario.model_copy(update={"title": bad, "name": "nobody's"}))
     text = write_report(evil, tmp_path / "page.html").read_text("utf-8")
     assert "img" not in tags_of(text).seen
     assert "&lt;/script&gt;&lt;img" in text
@@ -72,7 +68,7 @@ def test_text_from_data_cannot_become_tags(run, tmp_path):
 
 def test_the_page_says_what_was_asked_of_it(harmed, tmp_path):
     text = write_report(harmed, tmp_path / "page.html").read_text("utf-8")
-    for word in ("fitted", "assumed", "95 % interval", "of 127 parameters are assumed", "Reports leave open"):
+    for word in ("fitted", "assumed", "95 % interval", "parameters are assumed", "Reports leave open"):
         assert word in text, word
     for target in harmed.targets:
         assert f"{target.ratio:.4f}" in text

@@ -6,7 +6,7 @@ draws and nothing else. It is written after what the documentation of people, po
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -581,6 +581,10 @@ class NaiveResponse:
             for at, amount in getattr(self, name).items():
                 own[at] = amount
             for at in np.argwhere(own != counted).tolist():
-                what = MEASURES[at[-1]] if name in {"tally", "daily", "cells"} else (DESKS[at[-2 if name == "waits" else 1]])
+                what = (
+                    MEASURES[at[-1]]
+                    if name in {"tally", "daily", "cells"}
+                    else (DESKS[at[-2 if name == "waits" else 1]])
+                )
                 found.append(f"{name} {what} {at}: {counted[tuple(at)]}, wanted {own[tuple(at)]}")
         return found

@@ -75,7 +75,7 @@ def only_desks(agents: int, work: Delay, **changes: Any) -> Response:
     call = {"kind": "call-96110", "agents": agents, "talk": work, "opens": 0, "closes": 24, **changes}
     policies = (
         Call96110.model_validate(call),
-        VisitInPerson.model_validate({"kind": "visit-in-person", "teams": 1, "visit": "1h"}),
+        VisitInPerson.model_validate({"kind": "visit-in-person", "teams": 1, "visit": "1h", "patience": "900d"}),
         FreezeTransfers.model_validate({"kind": "freeze-transfers", "clerks": 1}),
     )
     return Response(people(), police(), policies, setting())

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from parts import Both, Calls, live, own_people, own_policies, police, setting
 
-from interceptsim.units import DAY_US, HOUR_US, MINUTE_US
+from interceptsim.units import MINUTE_US
 
 DAYS = 6  # one of them the warm-up
 

@@ -117,7 +117,7 @@ def _fits(study: Study, points: Sequence[Point], made: Sweep) -> pl.DataFrame:
     tables = study.scenario.as_dict()
     rows = []
     for place, point in enumerate(points):
-        for entry, target in zip(study.scenario.calibration, targets_of(study.scenario), strict=True):
+        for entry, target in zip(study.scenario.calibration, targets_of(study.scenario), strict=False):
             ratio = point[_axis(entry.id)]
             if place and ratio == entry.interception_ratio:
                 continue  # this point is about another entry

@@ -315,11 +315,15 @@ class FilterCore:
         leaky = (self.ops[:, OP_CODE] == LIMIT_ATTEMPTS) & (self.ops[:, ARGUMENTS + 6] != 0)
         return not leaky.any()
 
-    def decide(self, batch: AttemptBatch, threads: int | None = None) -> Decisions:
+    def decide(
+        self, batch: AttemptBatch, threads: int | None = None, indices: Sequence[NumberIndex] | None = None
+    ) -> Decisions:
         """Decide a batch on its own, from empty state; rows may stand in any order.
 
         Attempts are taken in order of time, those of one time as they stand. `threads` defaults to the cores that
-        are there; it changes no decision. Raise ColumnError where a rule reads a column that the batch lacks.
+        are there; it changes no decision. `indices`, where given, hold what is known of numbers from earlier batches
+        and are one for each thread; `filtering.stream` keeps them. Raise ColumnError where a rule reads a column that
+        the batch lacks.
         """
         for column, policy_id in self.needs.items():
             if getattr(batch, column) is None:
@@ -328,26 +332,29 @@ class FilterCore:
         if threads is None:
             threads = cores()
         threads = 1 if n < _MANY else threads
+        if indices is None:
+            indices = [NumberIndex(self.words) for _ in range(threads)]
+        parts = len(indices)  # whatever the batch's length: a number's state stays in its part
         no_order = np.zeros(0, np.int64)
         ordered = self.words == 0 or is_sorted(batch.time_us)
         order = no_order if ordered else np.argsort(batch.time_us, kind="stable").astype(np.int64)
         source = _as_rows(batch, [says(batch) for says in self.says])
-        straight = ordered and (threads == 1 or not self.words)
+        straight = ordered and (parts == 1 or not self.words)
         made = np.empty if straight else np.zeros  # decided in place, or only what matched is put there
         found = Decisions(made(n, np.uint8), made(n, np.uint16), made(n, np.uint64), made(n, np.int32))
 
         def work(part: int) -> None:
-            index = NumberIndex(self.words)
             if self.words:
-                index.decide(self, source, order, 0, n, part, threads, found)
+                indices[part].decide(self, source, order, 0, n, part, parts, found)
             else:
-                index.decide(self, source, order, n * part // threads, n * (part + 1) // threads, 0, 1, found)
+                indices[part].decide(self, source, order, n * part // parts, n * (part + 1) // parts, 0, 1, found)
 
         if threads == 1:
-            work(0)
+            for part in range(parts):
+                work(part)
         else:
             with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(work, range(threads)))
+                list(pool.map(work, range(parts)))
         return found
 
     def profile(self, batch: AttemptBatch) -> pl.DataFrame:

@@ -44,6 +44,7 @@ __all__ = [
 
 CHANNELS = {"voice": "calls", "sms": "messages"}
 _MINUS = "\N{MINUS SIGN}"
+_LONGEST_NAME = 34  # letters for which a telephone has room
 _TAKEN = ("taken", "not made")
 
 
@@ -68,9 +69,10 @@ def targets(run: RunResult) -> Figure | None:
         return None
     alt = altair()
     quantities = {figure.id: figure.quantity for figure in ledger.figures()}
+    short = {i: name if len(name) <= _LONGEST_NAME else i.replace("_", " ") for i, name in quantities.items()}
     rows: list[dict[str, Any]] = [
         {
-            "name": quantities.get(t.id, t.id),
+            "name": short.get(t.id, t.id),
             "shown": f"{'+' if t.ratio > 1 else _MINUS}{per_cent(abs(t.ratio - 1))}",
             "value": t.ratio,
             "low": t.low / t.reported,

@@ -32,27 +32,33 @@ from interceptsim.results import Estimate, RunResult
 __all__ = ["harm_by", "money", "people", "provinces", "waits"]
 
 _PEOPLE = {
-    "engaged": "engaged by a call or message",
-    "warned": "warned by message",
+    "engaged": "engaged",
+    "averted": "see through it at once",
+    "warned": "warned by 12381",
+    "instructed": "put on a desk's list",
     "called": "called by police",
     "visited": "visited by police",
+    "suspended": "line suspended",
     "dissuaded": "dissuaded",
+    "doubted": "doubt by themselves",
     "paid": "paid",
+    "reported": "report it",
 }
 _MONEY = {
     "transferred_fen": "transferred",
     "held_fen": "held before it went on",
-    "frozen_fen": "frozen",
+    "stopped_fen": "stopped on its way",
     "returned_fen": "returned to victims",
     "lost_fen": "lost",
+    "frozen_fen": "frozen in all",
 }
 _COLOURS = {"paid": VERMILION, "lost_fen": VERMILION, "engaged": BLUE, "transferred_fen": BLUE, "dissuaded": GREEN}
-_COLOURS |= {"returned_fen": GREEN}
+_COLOURS |= {"returned_fen": GREEN, "frozen_fen": GREY}
 _FEN = 100.0
 _MOST = 12
 _TILES = {
     "heilongjiang": ("HL", 7, 0),
-    "innermongolia": ("NM", 5, 1),
+    "inner-mongolia": ("NM", 5, 1),
     "jilin": ("JL", 7, 1),
     "xinjiang": ("XJ", 0, 2),
     "gansu": ("GS", 2, 2),
@@ -86,28 +92,37 @@ _TILES = {
 """Where a province lies on the tile grid: its letters, column and row."""
 
 
-def _frame(run: RunResult, name: str) -> pl.DataFrame | None:
-    """Return a frame of a run, None where it has none or nothing in it."""
-    frame: pl.DataFrame | None = getattr(run, name, None)
-    return None if frame is None or frame.is_empty() else frame
-
-
 def _unit(measure: str) -> str:
     return "yuan" if measure.endswith("_fen") else "people"
 
 
+def _counted(run: RunResult) -> pl.DataFrame | None:
+    """Return the frame of harm with what is lost as a measure of its own: what was transferred and not returned."""
+    harm = run.harm
+    if harm is None or harm.is_empty():
+        return None
+    parts = {"transferred_fen": pl.col("count"), "returned_fen": -pl.col("count")}
+    lost = [
+        harm.filter(measure=of).with_columns(count.alias("count"), measure=pl.lit("lost_fen"))
+        for of, count in parts.items()
+    ]
+    return pl.concat([harm, *lost])
+
+
 def _totals(run: RunResult) -> dict[str, Estimate]:
     """Return the full-size total of each measure, in people or yuan: the summary's, or what the frame counts."""
-    harm = _frame(run, "harm")
+    harm = _counted(run)
     if harm is None:
         return {}
     counted = harm.group_by("measure").agg((pl.col("count") * pl.col("weight")).sum().alias("total"))
     known = estimates_of(run)
     found = {}
     for measure, total in counted.sort("measure").iter_rows():
-        e = known.get(f"harm.{measure}", known.get(f"response.{measure}", Estimate(total, total, total)))
-        size = _FEN if measure.endswith("_fen") else 1.0
-        found[measure] = Estimate(e.value / size, e.low / size, e.high / size)
+        if measure.endswith("_fen"):
+            drawn = total / _FEN
+            found[measure] = known.get(f"harm.{measure.removesuffix('_fen')}", Estimate(drawn, drawn, drawn))
+        else:
+            found[measure] = known.get(f"response.{measure}", Estimate(total, total, total))
     return found
 
 
@@ -153,7 +168,10 @@ def people(run: RunResult) -> Figure | None:
     paid, engaged = (totals[m].value if m in totals else 0.0 for m in ("paid", "engaged"))
     share = f", {per_cent(paid / engaged)} of {amount(engaged)} engaged" if engaged else ""
     chart, table = drawn
-    note = "One person may be warned, called and visited; so these are not steps that add up."
+    note = (
+        "Of those engaged, by calls, messages and the internet. One person may be warned, called and visited; so these "
+        "are no steps that add up."
+    )
     return Figure(
         "people", f"{amount(paid)} people pay{share}", chart, note, ("people", "estimate", "95 % interval"), table
     )
@@ -169,8 +187,8 @@ def money(run: RunResult) -> Figure | None:
     chart, table = drawn
     finding = f"Of {amount(gone)} yuan transferred, {amount(lost)} are lost"
     note = (
-        "Frozen money is not what victims transferred: the balance of every account along the chain is frozen. What is "
-        "returned is another figure, which nobody publishes."
+        "Frozen in all is not what victims transferred: the balance of every account along the chain is frozen. What "
+        "is returned is another figure, which nobody publishes."
     )
     return Figure("money", finding, chart, note, ("money", "yuan", "95 % interval"), table)
 
@@ -178,7 +196,7 @@ def money(run: RunResult) -> Figure | None:
 def _parts(run: RunResult, by: str, measure: str) -> pl.DataFrame | None:
     """Return the frame (part, value) of a measure's total shared out by a column, the greatest first."""
     total = _totals(run).get(measure)
-    harm = _frame(run, "harm")
+    harm = _counted(run)
     if total is None or not total.value or harm is None:
         return None
     counted = (
@@ -231,13 +249,14 @@ def provinces(run: RunResult) -> Figure | None:
     parts = _parts(run, "province", measure) if measure else None
     if parts is None or measure is None:
         return None
-    tiles = []
-    for name, value in parts.iter_rows():
-        tile = _TILES.get("".join(filter(str.isalpha, name.lower())))
-        if tile is not None:
-            letters, column, row = tile
-            tiles.append({"province": name, "letters": letters, "column": column, "row": row, "value": value})
-    if len(tiles) < 2:
+    found = dict(parts.iter_rows())
+    tiles: list[dict[str, Any]] = [
+        {"province": place.replace("-", " ").title(), "letters": letters, "column": column, "row": row}
+        | {"value": found.get(place, 0.0)}
+        for place, (letters, column, row) in _TILES.items()
+    ]
+    tiles.sort(key=lambda tile: -tile["value"])
+    if not tiles[0]["value"]:
         return None
     alt = altair()
     size, word = sized(float(parts["value"][0]))
@@ -266,7 +285,7 @@ def provinces(run: RunResult) -> Figure | None:
         chart,
         "Each province has one tile, about where it lies.",
         ("province", unit),
-        tuple((f"{tile['province']} ({tile['letters']})", amount(tile["value"])) for tile in tiles),
+        tuple((f"{tile['province']} ({tile['letters']})", amount(tile["value"])) for tile in tiles if tile["value"]),
     )
 
 
@@ -280,10 +299,9 @@ def _lasting(seconds: float) -> str:
 
 def waits(run: RunResult) -> Figure | None:
     """Draw how long jobs wait at each desk: the middle, and what one in ten and one in a hundred wait at least."""
-    desks = _frame(run, "desks")
-    if desks is None:
+    if run.desks is None:
         return None
-    desks = desks.filter(pl.col("served") > 0).sort("wait_p90_s", descending=True)
+    desks = run.desks.filter(pl.col("served") > 0).sort("wait_p90_s", descending=True)
     if desks.is_empty():
         return None
     shown = [
@@ -309,6 +327,10 @@ def waits(run: RunResult) -> Figure | None:
         counts = (amount(row["jobs"]), amount(row["given_up"]), per_cent(row["busy_ratio"]))
         table.append((name, *counts, *spans))
     worst = desks.row(0, named=True)
+    few = run.summary.filter((pl.col("status") == "coarse") & pl.col("metric").str.starts_with("desk "))
+    coarse = (
+        "" if few.is_empty() else " At this scale desks have so few servers that waits are not those of the full size."
+    )
     return Figure(
         "waits",
         f"The longest wait is at {names[0]}: one in ten waits {_lasting(worst['wait_p90_s'])} or more",
@@ -320,7 +342,7 @@ def waits(run: RunResult) -> Figure | None:
             axis={"values": [0, 1, 10, 60, 600, 1440, 10_080], "format": ",d"},
         ),
         "Point: half wait no longer; bar: to what one in ten exceeds; mark: to what one in a hundred does. At the "
-        "right the first two.",
+        f"right the first two.{coarse}",
         ("desk", "jobs", "given up", "busy", "mean wait", "half", "one in ten", "one in 100"),
         tuple(table),
     )

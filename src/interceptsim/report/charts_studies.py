@@ -40,6 +40,10 @@ _SHOWN = (
     *("made", "intercepted", "delivered", "answered", "interception ratio", "precision", "labelled", "numbers"),
     *("complaints",),
 )
+_HARM = (
+    *("response.engaged", "response.warned", "response.called", "response.visited", "response.dissuaded"),
+    *("response.paid", "harm.transferred", "harm.frozen", "harm.lost"),
+)
 _COLOURS = [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY]
 _MOST_LEVELS = 12
 _MINUS = "\N{MINUS SIGN}"
@@ -47,6 +51,9 @@ _MINUS = "\N{MINUS SIGN}"
 
 def _name_of(metric: str, channel: str) -> str:
     """Write a metric as people say it in a chart of one channel."""
+    if channel == "harm":
+        what = "money " if metric.startswith("harm.") else "people "
+        return what + metric.partition(".")[2]
     name = metric.removeprefix(f"{channel}.").removeprefix(f"ordinary {channel}.")
     name = {"numbers": "numbers used", "complaints": "numbers complained of", "delivered": "got through"}.get(
         name, name
@@ -72,9 +79,14 @@ def _baseline(found: Comparison) -> dict[str, float]:
 
 
 def differences(found: Comparison, variant: str, channel: str = "voice") -> Figure | None:
-    """Draw how a variant's metrics differ from the baseline's, as shares of these, with intervals."""
+    """Draw how a variant's metrics differ from the baseline's, as shares of these, with intervals.
+
+    `channel` is "voice", "sms" or "harm".
+    """
     before = _baseline(found)
-    wanted = [f"{channel}.{name}" for name in _SHOWN] + [f"ordinary {channel}.intercepted"]
+    wanted = [*(f"{channel}.{name}" for name in _SHOWN), f"ordinary {channel}.intercepted"]
+    if channel == "harm":
+        wanted = list(_HARM)
     rows: list[dict[str, Any]] = []
     table = []
     effects = {row["metric"]: row for row in found.effects.filter(variant=variant).iter_rows(named=True)}
@@ -111,15 +123,19 @@ def differences(found: Comparison, variant: str, channel: str = "voice") -> Figu
         points = base.mark_point(size=90, filled=True, yOffset=9, opacity=1)
         return [zero, lines, points.encode(x=x("value"), color=color, tooltip=tip)]
 
-    unit = CHANNELS[channel]
-    main = next((row for row in rows if row["name"] == "got through"), rows[0])
-    change = effects[f"{channel}.delivered"]["difference"] if main["name"] == "got through" else 0.0
+    metric, fraud, happen = (
+        ("harm.lost", "yuan", "are lost")
+        if channel == "harm"
+        else (f"{channel}.delivered", f"fraud {CHANNELS[channel]}", "get through")
+    )
+    main = next((row for row in rows if row["name"] == _name_of(metric, channel)), None)
+    change = effects[metric]["difference"] if main else 0.0
     more = "more" if change > 0 else "fewer"
-    doubt = "" if main["told"] or len(found.seeds) < 2 else ", within the interval of no change"
+    doubt = "" if not main or main["told"] or len(found.seeds) < 2 else ", within the interval of no change"
     finding = (
-        f"{variant}: {amount(abs(change))} {more} fraud {unit} get through, {_share(main['value'])}{doubt}"
-        if change
-        else f"{variant}: as many fraud {unit} get through"
+        f"{variant}: {amount(abs(change))} {more} {fraud} {happen}, {_share(main['value'])}{doubt}"
+        if main and change
+        else f"{variant}: as many {fraud} {happen}"
     )
     return Figure(
         f"differences-{_slug(variant)}-{channel}",

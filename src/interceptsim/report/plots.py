@@ -104,12 +104,13 @@ class ComparisonPlots(_Plots):
     """Charts of a comparison. `channel` is "voice" or "sms"."""
 
     def differences(self, variant: str | None = None, channel: str = "voice") -> Any:
-        """Draw what a variant, by default the first, changes."""
+        """Draw what a variant, by default the first, changes; `channel` may also be "harm"."""
         name = next(iter(self._of.variants)) if variant is None else variant
         if name not in self._of.variants:
             near = nearest_name(name, self._of.variants)
             raise ConfigurationError("variant", "there is none of this name", given=name, nearest=near)
-        return _drawn(charts_studies.differences(self._of, name, _channel(channel)), "differences")
+        part = channel if channel == "harm" else _channel(channel)
+        return _drawn(charts_studies.differences(self._of, name, part), "differences")
 
     def pairs(self, channel: str = "voice") -> Any:
         """Draw what each pair of runs differs by in what gets through."""

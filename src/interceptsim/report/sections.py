@@ -78,7 +78,7 @@ def page_of_run(run: RunResult, *, drawn: bool = True) -> Page:
             f"seed {run.seed}",
             f"{run.attempts:,} attempts decided",
         ),
-        tuple(_cards(run)),
+        (*_cards(run), *_cards_of_harm(run)),
         tuple(section for section in made if section is not None),
         json.dumps(run.scenario.as_dict(), ensure_ascii=False) if from_file else "",
     )
@@ -100,8 +100,21 @@ def _cards(run: RunResult) -> Iterator[Card]:
                 continue
             share = metric in ("interception ratio", "precision")
             value = per_cent(one.value) if share else amount(one.value)
-            ends = f"{per_cent(one.low)} – {per_cent(one.high)}" if share else between(one.low, one.high, one.value)
+            ends = (
+                f"{per_cent(one.low)} – {per_cent(min(one.high, 1.0))}"
+                if share
+                else between(one.low, one.high, one.value)
+            )
             yield Card(title, value, ends, status[f"{channel}.{metric}"])
+
+
+def _cards_of_harm(run: RunResult) -> Iterator[Card]:
+    status = dict(run.summary.select("metric", "status").iter_rows())
+    found = charts.estimates_of(run)
+    for metric, title in (("response.paid", "people who paid"), ("harm.lost", "yuan lost")):
+        one = found.get(metric)
+        if one is not None:
+            yield Card(title, amount(one.value), between(one.low, one.high, one.value), status[metric])
 
 
 def _each(run: RunResult, chart: Callable[[RunResult, str], Figure | None]) -> tuple[Figure, ...]:

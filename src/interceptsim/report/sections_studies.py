@@ -48,7 +48,7 @@ def _sections(found: Comparison) -> list[Section]:
             variant,
             f"What does {variant} change?",
             _changed(found.baseline, found.variants[variant]),
-            tuple(figure for c in CHANNELS if (figure := charts.differences(found, variant, c)) is not None),
+            tuple(f for part in (*CHANNELS, "harm") if (f := charts.differences(found, variant, part)) is not None),
         )
         for place, variant in enumerate(found.variants)
     ]

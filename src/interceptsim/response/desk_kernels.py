@@ -71,7 +71,7 @@ def serve_all(state: State, ledger: Ledger, until_us: Scalar, coming: Scalar) ->
 
 
 @kernel
-def _soonest(desks: Table, coming: Scalar) -> tuple[int, int]:
+def _soonest(desks: Table, coming: Scalar) -> tuple[Scalar, Scalar]:
     """Return which desk begins a job next, the first of several, and when."""
     first, starts = np.int64(-1), NEVER
     for d in range(desks.shape[0]):

@@ -131,6 +131,14 @@ def engage(
     if number >= 0:
         person.next = state.numbers[number].first
         state.numbers[number].first = place
+    if fold < ledger.kept[2]:
+        who = ledger.cast[ledger.kept[1]]
+        who.person, who.b_number = person.uid, b_number
+        who.line, who.generation = -1, -1
+        if number >= 0:
+            who.line, who.generation = state.numbers[number].line, state.numbers[number].generation
+        who.kind, who.province, who.age, who.source = kind, person.province, age, source
+        ledger.kept[1] += 1
     count_person(ledger, contact_us, person, ENGAGES, 1)
     return place
 

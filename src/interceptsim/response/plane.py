@@ -40,9 +40,11 @@ from interceptsim.response.policies import (
     answers_contacts,
 )
 from interceptsim.response.records import (
+    CAST,
     COMING,
     DESK,
     DESKS,
+    EVENT,
     FREEZES_COMING,
     JOB,
     JOBS,
@@ -78,6 +80,7 @@ COARSE = 20
 """A desk with fewer servers than this, at the scale of a run, has waits that a finer scale has not."""
 
 _FIRST_ROOM = 1 << 10
+_EVENTS_AT_ONCE = 128  # more cannot happen to a person between two looks: twelve transfers give the most
 
 Reached = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
 """Tells whom numbers (line, generation) have reached that their lines still present, int64 (n, 3)."""
@@ -90,7 +93,8 @@ class Setting:
     """Where the response takes place: what it is to know of the world.
 
     `police_streams` (uint64, line groups) are the streams of their numbers' draws, 0 for groups that present none of
-    their own; `cell_types` the fraud type of each row of the daily accounts. Days are local.
+    their own; `cell_types` the fraud type of each row of the daily accounts. Days are local. Stories are kept of people
+    in the first `story_folds` folds.
     """
 
     key: NDArray[np.uint64]
@@ -104,14 +108,19 @@ class Setting:
     warm_up_days: int
     epoch_us: int
     subscribers: int
+    story_folds: int = 0
 
 
 class ResponseTally(NamedTuple):
-    """What the response counted: `records.Ledger`'s arrays, the desks, and who is engaged still at the end."""
+    """What the response counted: `records.Ledger`'s arrays, the desks, who is engaged still at the end, and stories.
+
+    Those are events (EVENT) and people (CAST), None where they were not kept.
+    """
 
     ledger: Ledger
     desks: np.ndarray
     engaged_at_end: int
+    stories: tuple[np.ndarray, ...] | None
 
 
 class Response:
@@ -152,6 +161,7 @@ class Response:
         self._state.now[[COMING, FREEZES_COMING]] = -1
         self._state.now[NEXT_ARRIVAL] = 0 if people.internet > 0 else NEVER
         self._ledger = _empty_ledger(people, setting)
+        self._stories: list[tuple[np.ndarray, np.ndarray]] = []
         for kind in (NUMBERS, PERSONS, JOBS):
             self._make_room(kind, _FIRST_ROOM)
 
@@ -168,6 +178,7 @@ class Response:
         self._make_room(NUMBERS, len(words))
         self._make_room(PERSONS, engaged)
         self._make_room(JOBS, 2 * engaged)
+        self._keep_stories(engaged)
         places = np.zeros(max(engaged, 1), np.int64)
         people = learn(self._state, self._ledger, words, known_us, news, places)
         self._ask(places[:people])
@@ -183,6 +194,7 @@ class Response:
         while self._state.now[NEXT_ARRIVAL] <= now_us:
             self._make_room(PERSONS, len(places))
             self._make_room(JOBS, 2 * len(places))
+            self._keep_stories(len(places))
             self._ask(places[: arrive(self._state, self._ledger, now_us, places)])
         state = self._state
         over = np.flatnonzero(state.known <= now_us)
@@ -195,6 +207,7 @@ class Response:
             self._make_room(JOBS, 2 * int(talked.sum()) + 3 * people)
         else:
             self._make_room(JOBS, people)
+        self._keep_stories(0)
         state = self._state
         state.now[REPORTED_NOW] = 0
         advance(state, self._ledger, over, counts, now_us, now_us % DAY_US == 0)
@@ -211,7 +224,11 @@ class Response:
         numbers = state.numbers[places]
         counts = reached(numbers["line"], numbers["generation"])
         engaged = finish(state, self._ledger, places, counts, end_us)
-        return ResponseTally(self._ledger, state.desks, engaged)
+        self._keep_stories(0)
+        stories = None
+        if self._setting.story_folds:
+            stories = tuple(np.concatenate(part) for part in zip(*self._stories, strict=True))
+        return ResponseTally(self._ledger, state.desks, engaged, stories)
 
     def _words_of(
         self, places: NDArray[np.int64], sooner: NDArray[np.bool_], now_us: int
@@ -252,6 +269,21 @@ class Response:
                 _check(policy, warnings, contacts)
                 at_us, ratio = np.asarray(warnings.at_us, np.int64), np.asarray(warnings.heed_ratio, np.float64)
                 heed(self._state, places[warnings.of], at_us, ratio, stream_id(policy.id))
+
+    def _keep_stories(self, more: int) -> None:
+        """Set down the stories kept so far, and make room for `more` people beside those who are there."""
+        ledger = self._ledger
+        if not ledger.kept[2]:
+            return
+        events, people, _ = ledger.kept
+        self._stories.append((ledger.events[:events].copy(), ledger.cast[:people].copy()))
+        ledger.kept[:2] = 0
+        there = len(self._state.persons) - int(self._state.now[PERSONS]) + more
+        jobs = len(self._state.jobs) - int(self._state.now[JOBS])  # some are for people who have left
+        wanted = _EVENTS_AT_ONCE * there + jobs
+        if len(ledger.events) < wanted or len(ledger.cast) < more:
+            empty = np.zeros(2 * wanted, EVENT), np.zeros(2 * more, CAST)
+            self._ledger = ledger._replace(events=empty[0], cast=empty[1])
 
     def _make_room(self, kind: int, wanted: int) -> None:
         """See that there are so many free places for numbers, persons or jobs."""
@@ -318,6 +350,9 @@ def _empty_ledger(people: People, setting: Setting) -> Ledger:
         cells=np.zeros(at_risk, np.int64),
         waits=np.zeros((len(DESKS), 3, WAIT_BINS), np.int64),
         served=np.zeros((setting.days, len(DESKS), 3, 4), np.int64),
+        events=np.zeros(0, EVENT),
+        cast=np.zeros(0, CAST),
+        kept=np.array([0, 0, setting.story_folds], np.int64),
     )
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "HoldSuspiciousTransfers",
     "RaiseAwareness",
     "RemindOverseasCall",
+    "ResponsePolicy",
     "SuspendSubscriber",
     "TakeDownSites",
     "VisitInPerson",
@@ -37,7 +38,7 @@ _LN2 = 0.6931471805599453
 _INTERNET = ORIGINS.index("internet")
 
 
-class _Response(BaseModel):
+class ResponsePolicy(BaseModel):
     """What all response policies share: `id` names the entry, its kind unless two share it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,10 +61,10 @@ class _Response(BaseModel):
 
 def answers_contacts(policy: Any) -> bool:
     """Whether a policy's own `respond` is to be asked."""
-    return getattr(type(policy), "respond", None) is not _Response.respond
+    return getattr(type(policy), "respond", None) is not ResponsePolicy.respond
 
 
-class Warn12381(_Response):
+class Warn12381(ResponsePolicy):
     """When police hand over a number, send every subscriber whom it reached a warning by SMS from 12381.
 
     The SMS arrives `delay` after the hand-over, or after the contact where that comes later, and names the fraud type;
@@ -77,7 +78,7 @@ class Warn12381(_Response):
     heed_ratio: Ratio = 0.25
 
 
-class DispatchByTier(_Response):
+class DispatchByTier(ResponsePolicy):
     """Police tell desks whom to dissuade: people who talked to a number that is handed over, graded by likelihood.
 
     A share `high_ratio` of those who are at no risk is taken for highly endangered, `medium_ratio` for less,
@@ -107,7 +108,7 @@ class DispatchByTier(_Response):
         return self
 
 
-class _Desk(_Response):
+class _Desk(ResponsePolicy):
     """What desks share: when they are open, local time, and how long a job may wait before it is given up."""
 
     opens: Annotated[int, Field(ge=0, le=23)] = 8
@@ -124,8 +125,8 @@ class _Desk(_Response):
 class Call96110(_Desk):
     """Call people of the medium and high tiers from 96110: `agents` of the whole country, high tiers first.
 
-    A call takes `talk`, answered or not a third of it; it is taken with probability `reach_ratio`, else tried again
-    `redial` later, `tries` times in all. Who takes it heeds it with `heed_ratio`.
+    A call is taken with probability `reach_ratio`, else tried again `redial` later, `tries` times in all. It keeps an
+    agent for `talk`, or a third of that where it is not taken. Who takes it heeds it with `heed_ratio`.
     """
 
     kind: Literal["call-96110"]
@@ -152,7 +153,7 @@ class VisitInPerson(_Desk):
     visits: Annotated[int, Field(ge=1, le=20)] = 2
 
 
-class SuspendSubscriber(_Response):
+class SuspendSubscriber(ResponsePolicy):
     """Suspend the line of people of the high tier in urgent cases.
 
     Those are a share `urgent_ratio`; the line is suspended `delay` after the instruction. It breaks the fraudster's
@@ -185,7 +186,7 @@ class FreezeTransfers(_Desk):
     return_ratio: Ratio = 0.6
 
 
-class HoldSuspiciousTransfers(_Response):
+class HoldSuspiciousTransfers(ResponsePolicy):
     """Hold transfers that a bank's monitoring finds suspicious, and ask whether they are meant.
 
     A victim's transfer is found with probability `detect_ratio` and then stopped with `heed_ratio`, for good; else it
@@ -198,7 +199,7 @@ class HoldSuspiciousTransfers(_Response):
     false_holds: Annotated[float, Field(ge=0, le=1e6)] = 20.0
 
 
-class RemindOverseasCall(_Response):
+class RemindOverseasCall(ResponsePolicy):
     """Remind people on the handset that a call comes from overseas, from the day `since` on.
 
     The reminder is shown for a share `shown_ratio` of calls that come in by the international gateway, and heeded with
@@ -219,7 +220,7 @@ class RemindOverseasCall(_Response):
         return Warnings(of, contacts.time_us[of], np.full(len(of), self.heed_ratio))
 
 
-class AlertInApp(_Response):
+class AlertInApp(ResponsePolicy):
     """Alert people by the anti-fraud app, which a share `installed_ratio` has on the handset.
 
     It knows a share `known_ratio` of what reaches them, and alerts them `delay` later; `heed_ratio` heed it.
@@ -237,7 +238,7 @@ class AlertInApp(_Response):
         return Warnings(of, contacts.time_us[of] + self.delay, np.full(len(of), self.heed_ratio))
 
 
-class TakeDownSites(_Response):
+class TakeDownSites(ResponsePolicy):
     """Take down fraud sites: a share `gone_ratio` of those that would have met somebody is gone before it does."""
 
     kind: Literal["take-down-sites"]
@@ -250,7 +251,7 @@ class TakeDownSites(_Response):
         return Warnings(of, contacts.time_us[of], np.ones(len(of)))
 
 
-class RaiseAwareness(_Response):
+class RaiseAwareness(ResponsePolicy):
     """A campaign from the day `since` on.
 
     It reaches a share `reached_ratio` of people, of whom `effect_ratio` see through a fraud. The effect halves every

@@ -241,6 +241,25 @@ WAIT_BINS = 240
 """Waits are counted in eighths of an octave from a second on."""
 
 
+EVENT = np.dtype([("time_us", "i8"), ("person", "u8"), ("amount", "i8"), ("measure", "i4")], align=True)
+"""Something that happened to a person, by its measure, where stories are kept."""
+
+CAST = np.dtype(
+    [
+        ("person", "u8"),
+        ("line", "i8"),  # that reached the person, -1: nobody's, or one whose number is not its own
+        ("generation", "i8"),
+        ("b_number", "u8"),
+        ("kind", "i4"),
+        ("province", "i4"),
+        ("age", "i4"),
+        ("source", "i4"),
+    ],
+    align=True,
+)
+"""Who the people of the stories are."""
+
+
 class Ledger(NamedTuple):
     """What is counted, at the times things happen.
 
@@ -251,6 +270,8 @@ class Ledger(NamedTuple):
     cells   int64 (months, types, provinces, ages, measures)    of people at risk alone
     waits   int64 (3, 3, WAIT_BINS)                             jobs begun by desk and tier, by how long they waited
     served  int64 (days, 3, 3, 4)                               came, begun, given up, us waited
+    events, cast                                                stories (EVENT, CAST), as far as there is room
+    kept    int64 (3,)                                          events and people kept, and how many folds are kept
     """
 
     from_us: NDArray[np.int64]
@@ -260,6 +281,9 @@ class Ledger(NamedTuple):
     cells: NDArray[np.int64]
     waits: NDArray[np.int64]
     served: NDArray[np.int64]
+    events: Table
+    cast: Table
+    kept: NDArray[np.int64]
 
 
 class State(NamedTuple):
@@ -336,8 +360,12 @@ def count(
 
 @kernel
 def count_person(ledger: Ledger, at_us: Scalar, who: Record, measure: Scalar, amount: Scalar) -> None:
-    """Count something of a person, or of a job for one."""
+    """Count something of a person, or of a job for one; keep it for the person's story."""
     count(ledger, at_us, who.fold, who.source, who.kind, measure, amount)
+    if who.fold < ledger.kept[2]:
+        event = ledger.events[ledger.kept[0]]
+        event.time_us, event.person, event.measure, event.amount = at_us, who.uid, measure, amount
+        ledger.kept[0] += 1
     day = day_of(ledger, at_us)
     if day >= 0:
         ledger.cells[ledger.month[day], who.kind, who.province, who.age, measure] += amount

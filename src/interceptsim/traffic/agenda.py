@@ -8,27 +8,16 @@ from __future__ import annotations
 import numpy as np
 
 from interceptsim.compiled import Column, Scalar, Table, kernel
-from interceptsim.units import HOUR_US
 
 __all__ = ["lines_due"]
 
 
 @kernel
-def lines_due(
-    lines: Table, groups: Table, reached: Column, first: Scalar, last: Scalar, until_us: Scalar
-) -> tuple[Column, float]:
-    """Return those of the lines `first` to `last` (int64, rising) with attempts due before `until_us`, an hour's start.
-
-    Also return about how many attempts that will be.
-    """
-    due = np.empty(last - first, np.int64)
+def lines_due(lines: Table, first: Scalar, last: Scalar, until_us: Scalar) -> Column:
+    """Return those of the lines `first` to `last` (int64, rising) with attempts due before `until_us`."""
+    due = np.empty(last - first + 1, np.int64)
     n = 0
-    attempts = 0.0
     for i in range(first, last):
-        line = lines[i]
-        if line.next_us < until_us:
-            due[n] = i
-            n += 1
-            ahead = reached[groups[line.group].profile, min(until_us, line.ends_us) // HOUR_US] - line.operational
-            attempts += 1.0 + max(ahead, 0) / line.gap
-    return due[:n].copy(), attempts
+        due[n] = i
+        n += lines[i].next_us < until_us
+    return due[:n].copy()

@@ -45,6 +45,7 @@ __all__ = [
     "Draws",
     "Supply",
     "empty_draws",
+    "end_lines",
     "generate",
     "numbers_of",
     "react",
@@ -89,6 +90,8 @@ GROUP = np.dtype(
         ("keep_bound", "u8"),  # threshold of the draw for an attempt that it still makes
         ("again_bound", "u8"),  # and for one that is tried again from a fresh number
         ("entries", "i8"),  # how many entries it changes among
+        ("restricted_us", "i8"),  # replacements of numbers that die from here on
+        ("slower", "f8"),  # take so many times as long
         ("gap", "f8"),  # mean operational time between attempts of a line of mean rate
         ("rate_sigma", "f8"),
         ("kept", "f8"),  # lines of this run
@@ -131,6 +134,10 @@ LINE = np.dtype(
         ("starts_us", "i8"),  # the line makes attempts from here, a start of an hour,
         ("ends_us", "i8"),  # to here, excluded
         ("slow_until_us", "i8"),  # the line holds attempts back up to here
+        ("away_us", "i8"),  # a raid takes the line away here,
+        ("back_us", "i8"),  # and it is at work again from here on,
+        ("elsewhere", "i4"),  # its rows of the daily accounts being so much further on
+        ("bought", "i4"),  # the generation up to which numbers have been counted as bought
         ("again", "u8"),  # whom it tries again next, 0: nobody
         ("answers", "u8"),  # which of the number's last attempts were answered, a bit each
         ("gap", "f8"),
@@ -212,21 +219,43 @@ def _begin_number(line: Record, group: Record, key0: Scalar, key1: Scalar) -> No
 
 
 @kernel
-def _next_number(line: Record, group: Record, key0: Scalar, key1: Scalar) -> None:
-    """Let the line's number die and its replacement begin, after the resupply delay of the dead one."""
+def _next_number(line: Record, group: Record, key0: Scalar, key1: Scalar, from_us: Scalar, to_us: Scalar) -> int:
+    """Let the line's number die and its replacement begin, after the resupply delay of the dead one.
+
+    Return for how many us between two times the line is silent in between.
+    """
     _, w1, _, _ = draw(key0, key1, group.number_stream, line.index, line.generation)
     wait = delay_us(w1, group.resupply.kind, group.resupply.minimum, group.resupply.scale, group.resupply.sigma)
+    if line.dies_us >= group.restricted_us:
+        wait = np.int64(np.float64(wait) * group.slower)
+    silent_from_us = max(line.dies_us, from_us)
     line.born_us = line.dies_us + wait
+    if line.away_us <= line.born_us < line.back_us:
+        line.born_us = line.back_us
     line.generation += 1
     _begin_number(line, group, key0, key1)
+    if line.born_us < line.away_us:
+        line.dies_us = min(line.dies_us, line.away_us)
+    return max(min(line.born_us, to_us) - silent_from_us, np.int64(0))
+
+
+@kernel
+def end_lines(lines: Table, groups: Table, supply: Supply, idle_us: Column) -> None:
+    """Count, of lines that have attempted nothing since, how long they are silent up to the end of the run."""
+    key0, key1 = supply.key[0], supply.key[1]
+    for i in range(lines.shape[0]):
+        line = lines[i]
+        group = groups[line.group]
+        while line.dies_us < supply.end_us:
+            idle_us[line.fold, line.group] += _next_number(line, group, key0, key1, supply.counted_us, supply.end_us)
 
 
 @kernel
 def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached: Column, weight: Column) -> None:
     """Put every line at the start of the run: its rate, fraud type, first attempt and a number in mid-life.
 
-    On entry each line has its `group`, `index`, `fold`, `starts_us` and `ends_us`. `types` holds, for each
-    group's part, cumulative uint64 thresholds in column 0 and campaign ids in column 1. The number's remaining
+    On entry each line has its `group`, `index`, `fold`, `starts_us`, `ends_us` and what raids do to it. `types` holds,
+    for each group's part, cumulative uint64 thresholds in column 0 and campaign ids in column 1. The number's remaining
     life is drawn from the equilibrium law: a life picked in proportion to its length, of which a uniform part is
     over.
     """
@@ -260,7 +289,7 @@ def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached
                 life = delay_us(x2, law.kind, law.minimum, law.scale * exp_of(law.sigma * law.sigma), law.sigma)
             elif law.scale > 0.0:  # the length-biased exponential is a sum of two
                 life += np.int64(-log_of(unit(x2)) * law.scale)
-        line.dies_us = NEVER if group.ordinary else max(np.int64(life * unit(x3)), 1)
+        line.dies_us = NEVER if group.ordinary else min(max(np.int64(life * unit(x3)), 1), line.away_us)
         line.ordinal = 0
         line.hour = line.starts_us // HOUR_US
         line.operational = reached[group.profile, line.hour] + np.int64(-log_of(unit(w3)) * line.gap)
@@ -292,6 +321,7 @@ class Supply(NamedTuple):
     validity_us  int64 (groups,)            one that takes longer expires
     epoch_us     the start of the run, UTC us
     end_us       the end of the run, us from its start
+    counted_us   the end of the warm-up, us from the start
     subscribers  how many can be called, below 2**32
     stride       serials between two of them
     incoming     whether a rule reads how many calls came in
@@ -307,6 +337,7 @@ class Supply(NamedTuple):
     validity_us: NDArray[np.int64]
     epoch_us: int
     end_us: int
+    counted_us: int
     subscribers: int
     stride: int
     incoming: bool
@@ -509,17 +540,18 @@ def generate(
     rows: Rows,
     daily: Column,
     folds: Column,
+    idle_us: Column,
 ) -> tuple[int, int, int]:
     """Emit attempts before `until_us` of lines `cursor` to `stop` of an agenda into `rows`, each line's in order.
 
     Return (rows filled, cursor, pending), to be called with again until the cursor is `stop` and nothing is
     pending; begin with 0 pending. Attempts that fall in silence are counted in column 0 (NOT_MADE) of the
-    accounts, `daily` by the line's cell and `folds` by its fold and group.
+    accounts, `daily` by the line's cell and `folds` by its fold and group; how long lines have no number, in `idle_us`.
     """
     chosen, cursor, pending = _look_ahead(lines, groups, supply, agenda, until_us, cursor, stop, pending, draws)
     _prepare(supply, draws, draws.first[chosen])
     key0, key1, epoch_us = supply.key[0], supply.key[1], supply.epoch_us
-    reached, weight = supply.reached, supply.weight
+    reached, weight, counted_us, end_us = supply.reached, supply.weight, supply.counted_us, supply.end_us
     which, first, waiting, gap, words = draws.line, draws.first, draws.pending, draws.gap, draws.w3
     callee, callee_carrier, whom, rest = draws.b_number, draws.b_carrier, draws.w1, draws.w2
     last_hour = weight.shape[1]
@@ -537,7 +569,7 @@ def generate(
             if due >= until_us:
                 break
             while due >= line.dies_us:
-                _next_number(line, group, key0, key1)
+                idle_us[line.fold, line.group] += _next_number(line, group, key0, key1, counted_us, end_us)
             held_back = False
             if group.adapts and due < line.slow_until_us:
                 held_back = _again(whom[k], rest[k]) >= group.keep_bound
@@ -589,7 +621,7 @@ def generate(
                     line.fresh = 0
                 n += 1
             else:
-                daily[line.cell, 0] += 1
+                daily[line.cell + line.elsewhere if due >= line.back_us else line.cell, 0] += 1
                 folds[line.fold, line.group, 0] += 1
             operational += np.int64(gap[k] * line.gap)
             ordinal += 1

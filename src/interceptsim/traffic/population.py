@@ -29,9 +29,10 @@ from interceptsim.traffic.kernels import (
     start_lines,
 )
 from interceptsim.traffic.model import CallerGroup, Hub, LineGroup, Profile, Traffic
+from interceptsim.traffic.raids import SupplyChanges, places_of, raid_lines
 from interceptsim.units import DAY_US, HOUR_US, YEAR_DAYS
 
-__all__ = ["FOLDS", "PANEL_STEP", "Calendar", "Population", "Reactions", "build_population", "sampled_lines"]
+__all__ = ["FOLDS", "PANEL_STEP", "Calendar", "Cell", "Population", "Reactions", "build_population", "sampled_lines"]
 
 FOLDS = 50
 """Groups of lines that the jackknife leaves out in turn."""
@@ -41,6 +42,7 @@ _WHOLE_SAMPLES = 1000  # at this scale and finer ones
 PANEL_STEP = 7919
 """The panel of a class's next line begins so many days later, modulo the days there are."""
 
+_UNCHANGED = SupplyChanges()
 _SHARED_CLI = ("fixed", "neighbour")
 _CLI = {"own": CLI_OWN, "random": CLI_RANDOM, "fixed": CLI_FIXED, "neighbour": CLI_NEIGHBOUR}
 
@@ -86,13 +88,21 @@ class Reactions(NamedTuple):
     found: float = 0.0
 
 
+class Cell(NamedTuple):
+    """What a row of the daily accounts is of: a group of lines, its fraud type, and the hub that it calls from."""
+
+    group: int
+    fraud_type: str
+    hub: str
+
+
 @dataclass(frozen=True)
 class Population:
     """The lines of a run, at its scale.
 
     lines, groups    records of `traffic.kernels.LINE` and `GROUP`; lines that may present the same number as
                      another stand last, from `shared_from` on
-    cells            (line group, fraud type) of each row of the daily accounts
+    cells            what each row of the daily accounts is of
     full_lines       float64 (groups,): lines of the full-size world
     kept_lines       int64 (groups,): lines of this run
     per_day          float64 (groups,): latent attempts on a mean day of the full-size world
@@ -102,7 +112,7 @@ class Population:
     groups: np.ndarray
     types: NDArray[np.uint64]
     names: tuple[LineGroup | CallerGroup, ...]
-    cells: tuple[tuple[int, str], ...]
+    cells: tuple[Cell, ...]
     hubs: Mapping[str, Hub]
     shared_from: int
     full_lines: NDArray[np.float64]
@@ -123,7 +133,7 @@ class Population:
         """Return what is true of each line."""
         group = self.lines["group"]
         hub = np.array([g.hub for g in self.names])[group]
-        kind = np.array([name for _, name in self.cells])[self.lines["cell"]]
+        kind = np.array([cell.fraud_type for cell in self.cells])[self.lines["cell"]]
         campaign = np.char.add(np.char.add(hub, "/"), kind)
         line_id = np.arange(len(group), dtype=np.uint32)
         return Truth(line_id, hub, campaign, kind, self.weights[group])
@@ -136,6 +146,7 @@ def _group_record(spec: LineGroup | CallerGroup, country_code: int, profile: int
         group[f"{stream}_stream"] = stream_id(f"{stream}/{spec.id}")
     group["template_stream"] = stream_id("template")  # campaigns share theirs across groups
     group["engaged_bound"] = threshold(1.0)
+    group["restricted_us"], group["slower"] = NEVER, 1.0
     group["gap"] = week_us / (7.0 * spec.attempts_per_day)
     group["rate_sigma"] = spec.rate_sigma
     group["profile"] = profile
@@ -175,6 +186,21 @@ def _of_fraud(group: np.void, spec: LineGroup, reactions: Reactions) -> None:
     group["found_bound"] = threshold(reactions.found)
     if spec.presents is not None:
         group["presents"], group["a_kind"] = parse_number(spec.presents)
+
+
+def _react(group: np.void, spec: LineGroup, adaptations: Iterable[Adaptation]) -> None:
+    """Let lines that own their numbers adapt as the scenario says."""
+    for adaptation in adaptations if spec.cli == "own" else ():
+        if adaptation.enabled and spec.id in (adaptation.lines or (spec.id,)):
+            adaptation.compile(group)
+            group["adapts"] = True
+
+
+def _restrict(group: np.void, spec: LineGroup, changes: SupplyChanges) -> None:
+    """Make the group's replacements slow where a policy restricts them."""
+    for restriction in changes.restrictions:
+        if spec.id in (restriction.lines or (spec.id,)):
+            group["restricted_us"], group["slower"] = restriction.from_us, restriction.slower
 
 
 def _of_callers(group: np.void, spec: CallerGroup) -> None:
@@ -217,6 +243,33 @@ def sampled_lines(spec: CallerGroup, sample_ratio: float, scale: int) -> int:
     return min(spec.lines, max(round(sample), 1)) if sample > 0 else 0
 
 
+def _lay_out(
+    names: Iterable[LineGroup | CallerGroup],
+    kept: NDArray[np.int64],
+    hubs: Mapping[str, Hub],
+    changes: SupplyChanges,
+    key: NDArray[np.uint64],
+    warm_up_days: int,
+    days: int,
+) -> np.ndarray:
+    """Return the lines of all groups, with all that they have before the run begins."""
+    lines = np.zeros(int(kept.sum()), LINE)
+    lines["group"] = np.repeat(np.arange(len(kept)), kept)
+    lines["index"] = np.arange(len(lines)) - np.repeat(np.cumsum(kept) - kept, kept)
+    lines["fold"] = lines["index"].astype(np.int64) * FOLDS // np.maximum(np.repeat(kept, kept), 1)
+    for never in ("ends_us", "away_us", "back_us"):
+        lines[never] = NEVER
+    for g, spec in enumerate(names):
+        first = int(kept[:g].sum())
+        own_lines = lines[first : first + kept[g]]
+        if isinstance(spec, CallerGroup):
+            _panel(own_lines, spec, int(kept[g]), warm_up_days, days)
+        else:
+            kinds = len(hubs[spec.hub].fraud_types)
+            raid_lines(own_lines, spec.id, spec.hub, changes.raids_on(spec.hub), kinds, key)
+    return lines
+
+
 def build_population(
     traffic: Traffic,
     hubs: Iterable[Hub],
@@ -227,6 +280,7 @@ def build_population(
     warm_up_days: int,
     days: int,
     adaptations: Iterable[Adaptation] = (),
+    changes: SupplyChanges = _UNCHANGED,
 ) -> Population:
     """Lay out all lines at the start of the run; every group with a volume has at least one."""
     by_id = {hub.id: hub for hub in hubs}
@@ -241,7 +295,7 @@ def build_population(
         (hub, kind): n for n, (hub, kind) in enumerate((h.id, k) for h in by_id.values() for k in h.fraud_types)
     }
     groups = np.zeros(len(names), GROUP)
-    cells: list[tuple[int, str]] = []
+    cells: list[Cell] = []
     types: list[tuple[int, int]] = []
     full_lines = np.zeros(len(names))
     kept = np.zeros(len(names), np.int64)
@@ -255,34 +309,24 @@ def build_population(
             _of_callers(groups[g], spec)
             full_lines[g] = spec.lines
             kept[g] = sampled_lines(spec, traffic.sample_ratio, scale)
-            cells.append((g, "ordinary"))
+            cells.append(Cell(g, "ordinary", ""))
             types.append((threshold(1.0), len(campaigns) + g))
         else:
             _of_fraud(groups[g], spec, reactions)
-            for adaptation in adaptations if spec.cli == "own" else ():
-                if adaptation.enabled and spec.id in (adaptation.lines or (spec.id,)):
-                    adaptation.compile(groups[g])
-                    groups[g]["adapts"] = True
+            _react(groups[g], spec, adaptations)
             volume = traffic.voice.latent if spec.channel == "voice" else traffic.sms.latent
             full_lines[g] = volume * spec.share / YEAR_DAYS / spec.attempts_per_day
             kept[g] = max(round(full_lines[g] / scale), 1) if full_lines[g] > 0 else 0
-            total = 0.0
-            for kind, share in by_id[spec.hub].fraud_types.items():
-                total += share
-                cells.append((g, kind))
-                types.append((threshold(min(total, 1.0)), campaigns[spec.hub, kind]))
-        groups[g]["last_type"] = len(cells)
+            _restrict(groups[g], spec, changes)
+            for place in places_of(spec.hub, changes.raids_on(spec.hub)):
+                shares = np.cumsum(list(by_id[spec.hub].fraud_types.values()))
+                for kind, total in zip(by_id[spec.hub].fraud_types, shares.tolist(), strict=True):
+                    cells.append(Cell(g, kind, place))
+                    types.append((threshold(min(total, 1.0)), campaigns[spec.hub, kind]))
+        groups[g]["last_type"] = groups[g]["first_type"] + (len(by_id[spec.hub].fraud_types) if spec.hub else 1)
         groups[g]["kept"] = kept[g]
     _give_serials(groups, full_lines, kept)
-    lines = np.zeros(int(kept.sum()), LINE)
-    lines["group"] = np.repeat(np.arange(len(names)), kept)
-    lines["index"] = np.arange(len(lines)) - np.repeat(np.cumsum(kept) - kept, kept)
-    lines["fold"] = lines["index"].astype(np.int64) * FOLDS // np.maximum(np.repeat(kept, kept), 1)
-    lines["ends_us"] = NEVER
-    for g, spec in enumerate(names):
-        if isinstance(spec, CallerGroup):
-            first = int(kept[:g].sum())
-            _panel(lines[first : first + kept[g]], spec, int(kept[g]), warm_up_days, days)
+    lines = _lay_out(names, kept, by_id, changes, key, warm_up_days, days)
     table = np.array(types, np.uint64)
     start_lines(lines, groups, table, key, calendar.reached, calendar.weight)
     shared_from = int(kept[: len(own) + len(traffic.ordinary)].sum())
