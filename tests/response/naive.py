@@ -552,10 +552,10 @@ class NaiveResponse:
     # What control asks of it.
 
     def advance(self, now_us: int, reached: Any) -> dict[tuple[int, int], tuple[int, bool]]:
-        """Let all happen up to a time; give the numbers that victims reported, when known, and whether sooner."""
+        """Let all happen before a time; give the numbers that victims reported, when known, and whether sooner."""
         self.reached = reached
         self.reports = {}
-        self.clock.run_up_to(now_us)
+        self.clock.run_up_to(now_us - 1)
         if now_us % DAY_US == 0:
             warn = self.policies.get("warn-12381")
             false = self.messages * (warn.read_ratio if warn else 0.0) + self.calls_at_no_risk

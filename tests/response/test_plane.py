@@ -122,7 +122,7 @@ def test_with_staff_enough_stronger_heeding_never_raises_what_people_lose(kind: 
     def lost(ratio: float) -> tuple[int, int]:
         chain: list[dict[str, Any]] = [
             {"kind": "warn-12381", "heed_ratio": 0.2},
-            {"kind": "dispatch-by-tier", "engaged_high_ratio": 0.9, "engaged_medium_ratio": 0.1},
+            {"kind": "dispatch-by-tier", "engaged_high_ratio": 0.9, "engaged_medium_ratio": 0},
             {"kind": "call-96110", "agents": 10**5, "opens": 0, "closes": 24, "heed_ratio": 0.2},
             {"kind": "visit-in-person", "teams": 10**5, "opens": 0, "closes": 24, "heed_ratio": 0.2, "visits": 3},
         ]
