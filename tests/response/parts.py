@@ -45,6 +45,7 @@ RESPONSES: dict[str, Any] = {
     "raise-awareness": RaiseAwareness,
 }
 
+
 def people(**changes: Any) -> People:
     return People.model_validate({**PEOPLE, **changes})
 

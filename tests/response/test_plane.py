@@ -16,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parts import RESPONSES, Both, Calls, live, own_people, own_policies, people, police, setting
 
+from interceptsim import simulation, world
 from interceptsim.response import plane
 from interceptsim.response.plane import Response
 from interceptsim.response.records import MEASURES
+from interceptsim.scenario import Scenario
 from interceptsim.units import DAY_US, HOUR_US, MINUTE_US
 
 DAYS = 6  # one of them the warm-up
@@ -230,3 +232,12 @@ def test_desks_served_one_after_another_and_not_in_the_order_of_time_show() -> N
     found = dict(zip(MEASURES, response._ledger.tally.sum(axis=(0, 1)).tolist(), strict=True))
     assert (found["engaged"], found["visits"], found["calls taken"]) == (1, 1, 1)
     assert (found["dissuaded"], found["paid"]) == (1, 0)
+
+
+def test_it_is_so_in_a_whole_run(china: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under both engines: every answer to control and every count at the end is that of the plain program."""
+    monkeypatch.setattr(world, "Response", Both)
+    changes = {"people.internet": "4e9/year", "people.voice_engaged_ratio": 0.2, "period.warm_up": "1d"}
+    for options in ({"scale": 50_000, "threads": 1}, {"scale": 1_000_000, "engine": "reference"}):
+        run = simulation.run(china.replace({**changes, "people.fatigue": 0.2}), days=2, **options)
+        assert run.metrics["response.engaged"] > 10
