@@ -229,6 +229,7 @@ def _print_network(console: Console, result: RunResult) -> None:
 
 
 _DIFFERENCES = ("baseline", "difference", "interval")
+_ANSWERS = {"money, in yuan": "harm.", "people and what was done": "response.", "waits at desks, in seconds": "desk "}
 
 
 def print_comparison(found: Comparison) -> None:
@@ -255,6 +256,14 @@ def print_comparison(found: Comparison) -> None:
                 if metric.startswith(f"{channel}.") and metric != f"{channel}.latent" and not told_by_verdict:
                     value = baseline.get(metric, 0.0)
                     table.add_row(_named(metric, channel), *_difference(metric, value, difference, low, high))
+            if table.row_count:
+                console.print(table)
+        for title, start in _ANSWERS.items():
+            table = plain_table(f"{variant}: {title}", ("",), _DIFFERENCES)
+            for metric, difference, low, high in rows:
+                if metric.startswith(start):
+                    shown = _difference(metric, baseline.get(metric, 0.0), difference, low, high)
+                    table.add_row(metric.removeprefix(start), *shown)
             if table.row_count:
                 console.print(table)
         _print_hubs(console, found, variant, baseline)
