@@ -116,3 +116,21 @@ def test_an_audit_prints_columns_rules_and_callers_as_they_are_named(minimal, ca
         "1 column above 0.95",
     ):
         assert shown in lines
+
+
+@pytest.mark.parametrize("reacts", [False, True])
+def test_a_strict_and_a_mild_limit_are_printed_side_by_side_before_and_after_the_reaction(reacts, capsys):
+    mild = ics.load("fan-out-limit").replace({"adaptations.*.enabled": reacts, "period.warm_up": "1d"})
+    strict = {"strict": {"policies.limit-fan-out.distinct.critical": 90}}
+    found = ics.compare(mild, strict, replications=1, scale=50_000, days=1)
+    print_comparison(found)
+    shown = capsys.readouterr().out
+    table = shown[shown.index("Caught fraud, and ordinary callers cut off") :]
+    names, couriers, hit = (
+        next(line for line in table.splitlines() if what in line)
+        for what in ("strict", "couriers: calls intercepted", "numbers cut off on a day")
+    )
+    assert names.split() == ["fan-out-limit", "strict"]
+    assert len(couriers.split()) >= 5
+    assert hit.split()[-1] != "0"
+    assert "calls, ordinary cut off, least first: fan-out-limit, strict" in table

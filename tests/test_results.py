@@ -233,7 +233,7 @@ def test_the_record_holds_every_counted_attempt_in_order(found):
     decisions = found.decisions
     visible = [name for name in COLUMNS if name not in OPTIONAL_COLUMNS]
     about = ["line_id", "ordinal", "element", "verdict", "reason", "outcome"]
-    assert decisions.columns == [*visible, "text_score", "link", "a_incoming", *about]
+    assert decisions.columns == [*visible, *OPTIONAL_COLUMNS, *about]
     assert decisions.height == found.metrics["voice.made"] + found.metrics["sms.made"]
     assert_frame_equal(decisions, decisions.sort("time_us", "line_id", "ordinal"))
     intercepted = decisions.filter(pl.col("outcome") == "intercepted")

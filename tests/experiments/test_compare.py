@@ -489,3 +489,18 @@ def test_nothing_is_written_over(found, tmp_path):
     with pytest.raises(ResultsError, match="something is there already"):
         found.save(tmp_path)
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_people_flip_where_their_stories_end_otherwise_and_nobody_does_under_the_same_scenario():
+    china = ics.load("china-2025").replace({"people.internet": "4e8/year", "period.warm_up": "1d"})
+    no_visits = {"policies.visit-in-person.enabled": False, "policies.call-96110.enabled": False}
+    found = ics.compare(china, {"same": {}, "no desks": no_visits}, replications=1, scale=20_000, days=12)
+    flipped = found.people_flips
+    assert set(flipped["variant"]) == {"no desks"}
+    assert flipped["person"].is_unique().all()
+    assert (
+        flipped["baseline_end"].ne_missing(flipped["variant_end"])
+        | (flipped["baseline_yuan"] != flipped["variant_yuan"])
+    ).all()
+    stopped = flipped.filter(baseline_end="stops, warned")
+    assert (stopped["variant_yuan"] >= stopped["baseline_yuan"]).mean() > 0.8  # nobody called or visited them

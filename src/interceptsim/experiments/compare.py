@@ -27,7 +27,7 @@ import polars as pl
 from interceptsim.errors import ConfigurationError, ResultsError, nearest_name
 from interceptsim.experiments.estimates import differences
 from interceptsim.experiments.executors import Pool, Task, carry_out, open_pool
-from interceptsim.experiments.flips import flips_of
+from interceptsim.experiments.flips import flips_of, people_flips_of
 from interceptsim.experiments.hubs import by_hub, hub_months
 from interceptsim.experiments.intervals import Method, replications_for
 from interceptsim.experiments.runs import Prepared
@@ -129,6 +129,15 @@ class Comparison(Shown):
         ConfigurationError where a variant changes the traffic itself, or the files would not fit on the disk.
         """
         return flips_of(self.baseline, self.variants, self.seeds[0], self.options)
+
+    @functools.cached_property
+    def people_flips(self) -> pl.DataFrame:
+        """The people of the first replication whose story ends otherwise, or who lose another sum, by variant.
+
+        Frame (variant, person, fraud_type, province, age_band, baseline_end, variant_end, baseline_yuan, variant_yuan);
+        an end is null where nobody fell for it under that one. It takes a run of each, made when first asked for.
+        """
+        return people_flips_of(self.baseline, self.variants, self.seeds[0], self.options)
 
     def as_json(self) -> dict[str, Any]:
         """Return what `interceptsim compare --json` prints."""
