@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 import simpy
+from answers import answers, fallible
 
 from interceptsim import control, dataplane, reference, simulation
 from interceptsim.control import ControlPlane
@@ -217,6 +218,12 @@ def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
             if rule["kind"] == "reject-listed-numbers":
                 rule |= {"delay": r.choice(["1min", "2min"]), "publish_every": "1min"}
         police_delay = {"minimum": r.choice(["0s", "1min"])}
+    people, complained = None, [r.choice([0.02, 0.2, 1.0]) for _ in range(2)]
+    if (own := Random(f"{seed}/{ties}/people")).random() < 0.6:
+        people = fallible(own, ties=ties)
+        people |= {f"{c}_engaged_ratio": min(0.3, 1 - n) for c, n in zip(("voice", "sms"), complained, strict=True)}
+        policies += answers(own, ties=ties)
+        police_delay["minimum"] = own.choice(["2min", "3min"] if ties else ["2min", "2h", "3h"])
     hard_times = Random(f"{seed}/raids")
     if hard_times.random() < 0.5:
         policies += supply(hard_times, start, [group["id"] for group in lines])
@@ -238,10 +245,11 @@ def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
                 {"id": "k", "place": "k", "country_code": 1, "fraud_types": {"one": 1.0}},
             ],
             "police": {
-                "voice_complaint_ratio": r.choice([0.02, 0.2, 1.0]),
-                "sms_complaint_ratio": r.choice([0.02, 0.2, 1.0]),
+                "voice_complaint_ratio": complained[0],
+                "sms_complaint_ratio": complained[1],
                 "delay": police_delay,
             },
+            "people": people,
             "policies": policies,
             "adaptations": [a for a in adaptations(r) if r.random() < 0.3],
             "traffic": {
@@ -552,7 +560,7 @@ def lively(seed: int, *, ties: bool = False) -> Scenario:
             calls("sms", 1.0, channel="sms", text=text),
         ],
     }
-    plain["adaptations"] = []
+    plain |= {"adaptations": [], "people": None}
     police = {"voice_complaint_ratio": 0.1, "sms_complaint_ratio": 0.1, "delay": "10min"}
     return Scenario.model_validate({**plain, "police": police})
 

@@ -48,6 +48,19 @@ def compared(minimal):
     return ics.compare(minimal, {"[b]no texts[/b]": changes, "same": {}}, replications=2, scale=10_000, days=3)
 
 
+def test_a_variant_without_raids_is_told_by_hub_and_month(minimal, capsys):
+    raid = {"id": "raid", "hub": "hub", "date": "2025-06-04", "taken_ratio": 0.5}
+    raids = {"kind": "raid-hubs", "raids": [raid], "returning_ratio": 0}
+    struck = minimal.replace({"policies": [*minimal.as_dict()["policies"], raids]})
+    variants = {"no raids": {"policies.raid-hubs.enabled": False}, "no texts": {"policies.score-text.enabled": False}}
+    print_comparison(ics.compare(struck, variants, replications=2, scale=10_000, days=5))
+    printed = capsys.readouterr().out
+    assert printed.count("by hub and month") == 1
+    [row] = [line.split() for line in printed.splitlines() if " 2025-06 " in line]
+    assert row[0] == "hub"
+    assert row[4].startswith("+")
+
+
 def test_each_variant_has_a_table_for_each_channel_with_what_differs(compared, capsys):
     print_comparison(compared)
     printed = capsys.readouterr().out

@@ -200,7 +200,7 @@ def test_the_summary_has_its_columns_and_an_interval_of_some_width_in_each_row(f
     assert found.summary["metric"].n_unique() == found.summary.height
     for metric, value, low, high, unit, _ in found.summary.iter_rows():
         assert 0 <= low <= value < high, metric
-        assert unit in {"calls", "messages", "numbers", "ratio"}
+        assert unit in {"calls", "messages", "numbers", "line-days", "ratio"}
 
 
 def test_the_latent_volume_is_known(found):

@@ -228,6 +228,10 @@ def _print_network(console: Console, result: RunResult) -> None:
             console.print(table)
 
 
+_DIFFERENCES = ("baseline", "difference", "interval")
+_ANSWERS = {"money, in yuan": "harm.", "people and what was done": "response.", "waits at desks, in seconds": "desk "}
+
+
 def print_comparison(found: Comparison) -> None:
     """Print, for each variant, how its metrics differ from the baseline's."""
     console = plain_console()
@@ -246,7 +250,7 @@ def print_comparison(found: Comparison) -> None:
         effects = found.effects.filter(pl.col("variant") == variant).select("metric", "difference", "low", "high")
         rows = [row for row in effects.iter_rows() if baseline.get(row[0]) or row[1]]
         for channel, unit in _UNITS.items():
-            table = plain_table(f"{variant}: {unit}", ("",), ("baseline", "difference", "interval"))
+            table = plain_table(f"{variant}: {unit}", ("",), _DIFFERENCES)
             for metric, difference, low, high in rows:
                 told_by_verdict = f"{channel}.intercepted by " in metric  # beside what each rule settles
                 if metric.startswith(f"{channel}.") and metric != f"{channel}.latent" and not told_by_verdict:
@@ -254,6 +258,15 @@ def print_comparison(found: Comparison) -> None:
                     table.add_row(_named(metric, channel), *_difference(metric, value, difference, low, high))
             if table.row_count:
                 console.print(table)
+        for title, start in _ANSWERS.items():
+            table = plain_table(f"{variant}: {title}", ("",), _DIFFERENCES)
+            for metric, difference, low, high in rows:
+                if metric.startswith(start):
+                    shown = _difference(metric, baseline.get(metric, 0.0), difference, low, high)
+                    table.add_row(metric.removeprefix(start), *shown)
+            if table.row_count:
+                console.print(table)
+        _print_hubs(console, found, variant, baseline)
     _print_side_by_side(console, found)
     for row in found.needed().iter_rows(named=True):
         short = row["half_width"] > row["wished"]
@@ -293,6 +306,21 @@ def _print_side_by_side(console: Console, found: Comparison) -> None:
             if ranked[0][0] < ranked[-1][0]:
                 console.print(f"{unit}, {what}, least first: {', '.join(variant for _, variant in ranked)}")
     console.print()
+
+
+def _print_hubs(console: Console, found: Comparison, variant: str, baseline: dict[str, float]) -> None:
+    """Print what a variant that raids other hubs changes by hub and month, where it changes anything."""
+    raids = [[p for p in of.policies if p.kind == "raid-hubs"] for of in (found.baseline, found.variants[variant])]
+    if raids[0] == raids[1]:
+        return
+    table = plain_table(f"{variant}: attempts made, by hub and month", ("hub", "month"), _DIFFERENCES)
+    changed = found.by_hub.filter(pl.col("difference") != 0.0, variant=variant, measure="made")
+    for row in changed.sort("hub", "month").iter_rows(named=True):
+        metric = f"hub {row['hub']} {row['month']}.made"
+        ends = row["difference"], row["low"], row["high"]
+        table.add_row(row["hub"], row["month"], *_difference(metric, baseline.get(metric, 0.0), *ends))
+    if table.row_count:
+        console.print(table)
 
 
 def _difference(

@@ -304,6 +304,11 @@ class NaiveResponse:
                 heeds(remind, now, remind.heed_ratio)
         if app and shown(f"{app.id}/alerted") < app.installed_ratio * app.known_ratio:
             heeds(app, now + app.delay, app.heed_ratio)
+        campaign = self.policies.get("raise-awareness")
+        if campaign and np.datetime64(local_us, "us") >= np.datetime64(campaign.since):
+            days = int((np.datetime64(local_us, "us") - np.datetime64(campaign.since)) // np.timedelta64(1, "D"))
+            if shown(f"{campaign.id}/reached") < campaign.reached_ratio:
+                heeds(campaign, now, campaign.effect_ratio * exp_of(-LN2 * days * DAY_US / campaign.half_life))
         if sites and origin == "internet" and shown(f"{sites.id}/gone") < sites.gone_ratio:
             heeds(sites, now, 1.0)
 
@@ -547,10 +552,10 @@ class NaiveResponse:
     # What control asks of it.
 
     def advance(self, now_us: int, reached: Any) -> dict[tuple[int, int], tuple[int, bool]]:
-        """Let all happen up to a time; give the numbers that victims reported, when known, and whether sooner."""
+        """Let all happen before a time; give the numbers that victims reported, when known, and whether sooner."""
         self.reached = reached
         self.reports = {}
-        self.clock.run_up_to(now_us)
+        self.clock.run_up_to(now_us - 1)
         if now_us % DAY_US == 0:
             warn = self.policies.get("warn-12381")
             false = self.messages * (warn.read_ratio if warn else 0.0) + self.calls_at_no_risk

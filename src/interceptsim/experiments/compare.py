@@ -28,6 +28,7 @@ from interceptsim.errors import ConfigurationError, ResultsError, nearest_name
 from interceptsim.experiments.estimates import differences
 from interceptsim.experiments.executors import Pool, Task, carry_out, open_pool
 from interceptsim.experiments.flips import flips_of, people_flips_of
+from interceptsim.experiments.hubs import by_hub, hub_months
 from interceptsim.experiments.intervals import Method, replications_for
 from interceptsim.experiments.runs import Prepared
 from interceptsim.randomness import replication_seed
@@ -105,6 +106,15 @@ class Comparison(Shown):
             for name in (self.baseline.name, variant)
         )
         return [after.get(n, 0.0) - before.get(n, 0.0) for n in range(len(self.seeds))]
+
+    @property
+    def by_hub(self) -> pl.DataFrame:
+        """The effects on fraud by hub and month: attempts made from there, and delivered.
+
+        Frame (baseline, variant, difference, low, high, replications, method, hub, month, measure), as in `effects`,
+        where they stand as metrics "hub HUB YYYY-MM.made" and ".delivered".
+        """
+        return hub_months(self.effects)
 
     @functools.cached_property
     def flips(self) -> pl.DataFrame:
@@ -346,7 +356,7 @@ def _made(packed: bytes, seed: int, options: dict[str, Any]) -> tuple[int, list[
 
 
 def _kept(result: RunResult) -> tuple[int, list[tuple[str, float]]]:
-    return result.attempts, result.summary.select("metric", "value").rows()
+    return result.attempts, [*result.summary.select("metric", "value").iter_rows(), *by_hub(result.daily)]
 
 
 def _values(runs: Iterable[_Run], variants: Iterable[str]) -> pl.DataFrame:

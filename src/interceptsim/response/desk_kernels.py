@@ -1,6 +1,8 @@
 """Desks: whenever a server is free, it begins the first job that waits, and what that does to whom.
 
-Whole queues are served by compiled code, since a desk has hundreds of millions of jobs a year.
+Whole queues are served by compiled code, since a desk has hundreds of millions of jobs a year. What is drawn for a job
+is a hash of its id and of how often it was tried: its length by the low half of the first, then by the second whether
+a call is taken (low half) and heeded (high half), by the third how many false warnings are remembered.
 """
 
 from __future__ import annotations

@@ -1,6 +1,17 @@
 """People who fall for fraud: they pay, doubt, stop when they heed a warning, report, and leave.
 
-Every draw is keyed by the person, so nothing depends on how time is cut.
+Every draw is keyed by the person, so nothing depends on how time is cut: four words for each of these ordinals.
+
+    0       falls for it, grooming, unused, loss; with the id of a policy as salt: its own draw, whether it is heeded
+    1       doubt, report, delay of the report
+    2       12381: read, heeded, delay, how many false warnings are remembered
+    3       instruction: tier, delay, heeded, how many false warnings are remembered
+    4       suspension: urgent, delay, effect; whether somebody met on the internet is found
+    5       how late that is
+    64 + n  n-th transfer: time to the next, whether there is one, found by a bank, stopped by it
+    96 + n  whether the n-th transfer is stopped in the end
+
+At one microsecond somebody first stops by a warning given before, then pays, then is warned anew.
 """
 
 from __future__ import annotations
@@ -62,7 +73,10 @@ def delay_of(law: Record, word: Scalar) -> int:
 
 @kernel
 def heeds(state: State, person: Record, word: Scalar, ratio: Scalar, weary: Scalar) -> bool:
-    """Whether a person heeds a warning: less often for each false one before (`weary` draws how many)."""
+    """Whether a person heeds a warning: less often for each false one before (`weary` draws how many).
+
+    How many those are follows from the days before this one alone.
+    """
     rules = state.rules[0]
     ratio *= state.kinds[person.kind].heeding
     if rules.fatigue > 0.0:

@@ -185,19 +185,20 @@ class Response:
         return known_us, news
 
     def advance(self, now_us: int, reached: Reached) -> tuple[np.ndarray, NDArray[np.int64], NDArray[np.bool_]]:
-        """Let everything happen that is due up to `now_us`, included.
+        """Let everything happen that is due before `now_us`; what attempts of that microsecond bring is not known yet.
 
         Return words about numbers that victims reported, when police know each, and whether they would have known it
         later anyway.
         """
+        until_us = now_us - 1
         places = np.zeros(256, np.int64)
-        while self._state.now[NEXT_ARRIVAL] <= now_us:
+        while self._state.now[NEXT_ARRIVAL] <= until_us:
             self._make_room(PERSONS, len(places))
             self._make_room(JOBS, 2 * len(places))
             self._keep_stories(len(places))
-            self._ask(places[: arrive(self._state, self._ledger, now_us, places)])
+            self._ask(places[: arrive(self._state, self._ledger, until_us, places)])
         state = self._state
-        over = np.flatnonzero(state.known <= now_us)
+        over = np.flatnonzero(state.known <= until_us)
         counts = np.zeros((len(over), 3), np.int64)
         people = len(state.persons) - int(state.now[PERSONS])
         if len(over):
@@ -210,7 +211,7 @@ class Response:
         self._keep_stories(0)
         state = self._state
         state.now[REPORTED_NOW] = 0
-        advance(state, self._ledger, over, counts, now_us, now_us % DAY_US == 0)
+        advance(state, self._ledger, over, counts, until_us, now_us % DAY_US == 0)
         reports = state.reports[: state.now[REPORTED_NOW]]
         return self._words_of(reports[:, 0], reports[:, 1] == 1, now_us)
 
@@ -279,8 +280,10 @@ class Response:
         self._stories.append((ledger.events[:events].copy(), ledger.cast[:people].copy()))
         ledger.kept[:2] = 0
         there = len(self._state.persons) - int(self._state.now[PERSONS]) + more
-        if len(ledger.events) < _EVENTS_AT_ONCE * there or len(ledger.cast) < more:
-            empty = np.zeros(2 * _EVENTS_AT_ONCE * there, EVENT), np.zeros(2 * more, CAST)
+        jobs = len(self._state.jobs) - int(self._state.now[JOBS])  # some are for people who have left
+        wanted = _EVENTS_AT_ONCE * there + jobs
+        if len(ledger.events) < wanted or len(ledger.cast) < more:
+            empty = np.zeros(2 * wanted, EVENT), np.zeros(2 * more, CAST)
             self._ledger = ledger._replace(events=empty[0], cast=empty[1])
 
     def _make_room(self, kind: int, wanted: int) -> None:
