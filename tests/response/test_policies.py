@@ -83,7 +83,7 @@ class Wrong(PhoneTheOld):
         super().__init__("wrong")
         self.wrong = wrong
 
-    def respond(self, contacts: Contacts) -> Warnings:
+    def respond(self, _: Contacts) -> Warnings:
         return self.wrong
 
 
@@ -106,7 +106,7 @@ def test_what_does_not_fit_the_contacts_is_one_clear_error(few: Scenario, wrong:
 
 def test_a_policy_may_warn_nobody(few: Scenario) -> None:
     class Silent(PhoneTheOld):
-        def respond(self, contacts: Contacts) -> None:  # type: ignore[override]
+        def respond(self, _: Contacts) -> None:  # type: ignore[override]
             return None
 
     options = {"scale": 1_000_000, "days": 1}
@@ -120,7 +120,7 @@ def test_only_policies_with_an_answer_of_their_own_are_asked() -> None:
 
 def test_a_second_enabled_policy_of_a_kind_is_refused(china: Scenario) -> None:
     second = Warn12381(kind="warn-12381", id="second")
-    with pytest.raises(ConfigurationError, match="policies.warn-12381: there can be one of this kind"):
+    with pytest.raises(ConfigurationError, match=r"policies.warn-12381: there can be one of this kind"):
         china.with_policies([*china.policies, second])
     off = china.with_policies([*china.policies, second.model_copy(update={"enabled": False})])
     assert [policy.id for policy in off.responses].count("second") == 0
