@@ -118,6 +118,9 @@ def test_what_numbers_did_is_what_their_attempts_say_one_by_one(found):
             reached = [row["outcome"] for row in mine if row["outcome"] in {"failed", "unanswered", "answered"}]
             if channel == "voice" and reached:
                 expected["answered share"] = reached.count("answered") / len(reached)
+            talked = [row["duration_us"] / 1e6 for row in mine if row["answered"]]
+            if channel == "voice" and talked:
+                expected |= {"mean duration (s)": np.mean(talked), "median duration (s)": np.median(talked)}
             if channel == "sms":
                 expected["share with link"] = sum(row["link"] > 0 for row in mine) / len(mine)
                 expected["mean text_score"] = sum(row["text_score"] for row in mine) / len(mine)
@@ -234,6 +237,11 @@ def test_callers_quantiles_tell_what_the_scenario_asks_of_them(found):
     assert told("persons", "attempts per contact")["q50"] > 1.5
     assert told("fraud", "attempts per contact")["q95"] == 1
     assert told("texts", "active days", "sms")["q95"] == 1
+    talk = told("persons", "median duration (s)")
+    assert talk["numbers"] <= persons["numbers"]
+    assert 0 < talk["q05"] < talk["q50"] < talk["q95"]
+    assert told("texts", "messages sent", "sms")["q50"] > 0
+    assert told("texts", "received an active day", "sms")["q95"] >= 0
     heavy = told("ordinary", "attempts")  # fifty persons for a courier
     assert heavy["numbers"] == 190
     assert heavy["q50"] == pytest.approx(persons["q50"], rel=0.03)

@@ -20,7 +20,12 @@ class Notebook:
         self.clock = lambda: 0
 
     def post_listing(
-        self, policy_id: str, line: NDArray[np.int64], generation: NDArray[np.int64], from_us: NDArray[np.int64]
+        self,
+        policy_id: str,
+        line: NDArray[np.int64],
+        generation: NDArray[np.int64],
+        from_us: NDArray[np.int64],
+        _until_us: NDArray[np.int64],
     ) -> None:
         assert len(line) == len(generation)
         self.posts.append((self.clock(), policy_id, line.tolist(), from_us.tolist()))

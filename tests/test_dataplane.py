@@ -32,7 +32,9 @@ def world(minimal: Scenario) -> World:
 
 
 def post(plane: DataPlane, line: int, generation: int, from_us: int) -> None:
-    plane.post_listing("reject-listed-numbers", np.array([line]), np.array([generation]), np.array([from_us], np.int64))
+    plane.post_listing(
+        "reject-listed-numbers", np.array([line]), np.array([generation]), *np.array([[from_us], [2**62]])
+    )
 
 
 def decided(world: World, posts: dict[int, int], edges: list[int], generation: int = 0) -> dict[int, list[bool]]:

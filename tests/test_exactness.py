@@ -200,6 +200,15 @@ def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
         shares = [0.5, 0.3, 0.2] if r.random() < 0.5 else [1.0]
         lines += [line_group(r, len(lines) + n, channel, share) for n, share in enumerate(shares)]
     policies = chain(r)
+    apart = Random(f"{seed}/{ties}/unblocked")
+    if apart.random() < 0.5:
+        short = {"shorter_than": us(apart.choice([20_000_000, HOUR])), "min_answered": apart.randrange(1, 4)}
+        entries = {"entries": ["mobile-access", "a2p-account"]} if apart.random() < 0.3 else {}
+        rule = {"kind": "limit-fan-out", "id": "short", "per": apart.choice(["hour", "day"]), **entries}
+        policies.insert(0, {**rule, "short_calls": {**short, "critical": apart.choice([0.5, 1.0])}})
+    for rule in policies:
+        if rule["kind"] == "reject-listed-numbers" and apart.random() < 0.5:
+            rule |= {"unblocked_ratio": 0.5, "unblock": "2min" if ties else delay(apart, 0, 2 * HOUR)}
     police_delay = delay(r, r.choice([0, MINUTE, HOUR]), r.choice([1, HOUR]))
     if ties:
         for group in lines:
@@ -218,7 +227,7 @@ def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
     hard_times = Random(f"{seed}/raids")
     if hard_times.random() < 0.5:
         policies += supply(hard_times, start, [group["id"] for group in lines])
-    return Scenario.model_validate(
+    scenario = Scenario.model_validate(
         {
             "name": f"random-{seed}",
             "title": "a random scenario",
@@ -257,6 +266,15 @@ def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
             "network": network(r, lines) if r.random() < 0.5 else None,
         }
     )
+    for group in scenario.traffic.ordinary:
+        if apart.random() < 0.4:
+            changes = {"rate_sigma": 1.1, "busiest": {"shares": [0.3, 0.001], "samples": [2, 2]}}
+            scenario = scenario.replace({f"traffic.ordinary.{group.id}.{name}": v for name, v in changes.items()})
+    if any(group.channel == "voice" for group in scenario.traffic.ordinary) and apart.random() < 0.7:
+        quarantine = delay(apart, HOUR, DAY_US)
+        errs = {"false_hand_over_ratio": 0.3, "recycled_ratio": 0.5, "quarantine": quarantine}
+        scenario = scenario.replace({f"police.{name}": value for name, value in errs.items()})
+    return scenario
 
 
 def differences(left: RunResult, right: RunResult) -> list[str]:
@@ -336,6 +354,11 @@ def test_the_random_scenarios_pass_through_what_may_go_wrong() -> None:
         seen["a message expires"] += "expired" in outcomes
         waits = fast.decisions.filter(channel=1, outcome="open")
         seen["a message is on its way at the end"] += not waits.is_empty()
+        seen["short calls are counted"] += "short" in settled
+        listed = [n for name, n in fast.metrics.items() if name.endswith(".people cut off")]
+        seen["people are listed by mistake"] += bool(listed and listed[0])
+        seen["recycled numbers are listed"] += bool(listed and listed[1])
+        seen["numbers are unblocked"] += any(policy.unblocked_ratio for policy in scenario.lists)
         seen["a number is listed twice"] += fast.changes.select("line_id", "generation").is_duplicated().any()
         hubs = {group.id: group.hub for group in scenario.traffic.lines}
         told = fast.daily.filter(pl.col("hub") != "", pl.col("outcome") != "not made")
@@ -361,11 +384,20 @@ class NaiveControl:
     """The control plane once more, as simply as can be: a process for each number complained of and each list."""
 
     def __init__(
-        self, scenario: Scenario, key: Any, port: Any, *, network: Any, response: None, keep_posted: bool
+        self,
+        scenario: Scenario,
+        key: Any,
+        port: Any,
+        *,
+        network: Any,
+        response: None,
+        wrongly_listed: Any,
+        keep_posted: bool,
     ) -> None:
         assert keep_posted
         assert response is None
         assert network
+        self.wrongly_listed = wrongly_listed
         self.env = simpy.Environment()
         self.handed_over = 0
         self.listed = {policy.id: 0 for policy in scenario.lists}
@@ -448,7 +480,12 @@ class NaiveControl:
         line, generation = (pl.Series([row[k] for row in one]).to_numpy() for k in (0, 1))
         self.listed[policy.id] += 1
         self.posted.append(Posting(now, policy.id, line, generation, pl.Series([from_us]).to_numpy()))
-        self._port.post_listing(policy.id, line, generation, pl.Series([from_us]).to_numpy())
+        until_us = [2**62]
+        who = int(complaint["stream"]), int(complaint["index"]), int(complaint["generation"])
+        if draw(*self._key, who[0] ^ stream_id(f"unblocked/{policy.id}"), *who[1:])[0] < policy.unblocked_ratio * 2**32:
+            until_us = [from_us + self._drawn(policy.unblock, complaint, stream_id(f"unblock/{policy.id}"))]
+        times = (pl.Series(values).to_numpy() for values in ([from_us], until_us))
+        self._port.post_listing(policy.id, line, generation, *times)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -502,7 +539,13 @@ def lively(seed: int, *, ties: bool = False) -> Scenario:
         ],
     }
     plain["policies"] = [
-        {"kind": "reject-listed-numbers", "delay": "10min", "publish_every": "10min"},
+        {
+            "kind": "reject-listed-numbers",
+            "delay": "10min",
+            "publish_every": "10min",
+            "unblock": "20min",
+            "unblocked_ratio": 0.5,
+        },
         {"kind": "limit-attempts", "per_minute": {"critical": 2}, "per_day": {"warn": 60, "critical": 120}},
         {"kind": "score-text", "threshold": 0.6},
     ]
@@ -542,7 +585,7 @@ def test_without_a_fault_the_engines_agree() -> None:
 
 def test_an_effective_time_shifted_by_a_microsecond_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     post = DataPlane.post_listing
-    monkeypatch.setattr(DataPlane, "post_listing", lambda self, *a: post(self, *a[:3], a[3] + 1))
+    monkeypatch.setattr(DataPlane, "post_listing", lambda self, *a: post(self, *a[:3], a[3] + 1, a[4]))
     assert found_faulty()
 
 

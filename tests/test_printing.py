@@ -48,6 +48,19 @@ def compared(minimal):
     return ics.compare(minimal, {"[b]no texts[/b]": changes, "same": {}}, replications=2, scale=10_000, days=3)
 
 
+def test_a_variant_without_raids_is_told_by_hub_and_month(minimal, capsys):
+    raid = {"id": "raid", "hub": "hub", "date": "2025-06-04", "taken_ratio": 0.5}
+    raids = {"kind": "raid-hubs", "raids": [raid], "returning_ratio": 0}
+    struck = minimal.replace({"policies": [*minimal.as_dict()["policies"], raids]})
+    variants = {"no raids": {"policies.raid-hubs.enabled": False}, "no texts": {"policies.score-text.enabled": False}}
+    print_comparison(ics.compare(struck, variants, replications=2, scale=10_000, days=5))
+    printed = capsys.readouterr().out
+    assert printed.count("by hub and month") == 1
+    [row] = [line.split() for line in printed.splitlines() if " 2025-06 " in line]
+    assert row[0] == "hub"
+    assert row[4].startswith("+")
+
+
 def test_each_variant_has_a_table_for_each_channel_with_what_differs(compared, capsys):
     print_comparison(compared)
     printed = capsys.readouterr().out
@@ -103,3 +116,21 @@ def test_an_audit_prints_columns_rules_and_callers_as_they_are_named(minimal, ca
         "1 column above 0.95",
     ):
         assert shown in lines
+
+
+@pytest.mark.parametrize("reacts", [False, True])
+def test_a_strict_and_a_mild_limit_are_printed_side_by_side_before_and_after_the_reaction(reacts, capsys):
+    mild = ics.load("fan-out-limit").replace({"adaptations.*.enabled": reacts, "period.warm_up": "1d"})
+    strict = {"strict": {"policies.limit-fan-out.distinct.critical": 90}}
+    found = ics.compare(mild, strict, replications=1, scale=50_000, days=1)
+    print_comparison(found)
+    shown = capsys.readouterr().out
+    table = shown[shown.index("Caught fraud, and ordinary callers cut off") :]
+    names, couriers, hit = (
+        next(line for line in table.splitlines() if what in line)
+        for what in ("strict", "couriers: calls intercepted", "numbers cut off on a day")
+    )
+    assert names.split() == ["fan-out-limit", "strict"]
+    assert len(couriers.split()) >= 5
+    assert hit.split()[-1] != "0"
+    assert "calls, ordinary cut off, least first: fan-out-limit, strict" in table

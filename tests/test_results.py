@@ -200,7 +200,7 @@ def test_the_summary_has_its_columns_and_an_interval_of_some_width_in_each_row(f
     assert found.summary["metric"].n_unique() == found.summary.height
     for metric, value, low, high, unit, _ in found.summary.iter_rows():
         assert 0 <= low <= value < high, metric
-        assert unit in {"calls", "messages", "numbers", "ratio"}
+        assert unit in {"calls", "messages", "numbers", "line-days", "ratio"}
 
 
 def test_the_latent_volume_is_known(found):
@@ -233,7 +233,7 @@ def test_the_record_holds_every_counted_attempt_in_order(found):
     decisions = found.decisions
     visible = [name for name in COLUMNS if name not in OPTIONAL_COLUMNS]
     about = ["line_id", "ordinal", "element", "verdict", "reason", "outcome"]
-    assert decisions.columns == [*visible, "text_score", "link", "a_incoming", *about]
+    assert decisions.columns == [*visible, *OPTIONAL_COLUMNS, *about]
     assert decisions.height == found.metrics["voice.made"] + found.metrics["sms.made"]
     assert_frame_equal(decisions, decisions.sort("time_us", "line_id", "ordinal"))
     intercepted = decisions.filter(pl.col("outcome") == "intercepted")

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interceptsim import simulation
+from interceptsim.attempts import INTERCEPT, AttemptBatch
 from interceptsim.errors import ConfigurationError
 from interceptsim.filtering.outside import blocking
+from interceptsim.filtering.plan import compile_filter
 from interceptsim.filtering.rowwise import Attempt, RowFilter
 from interceptsim.results import RunResult
 from interceptsim.scenario import Scenario
@@ -209,3 +211,16 @@ def test_estimates_at_days_are_prorated_and_say_so(china: Scenario) -> None:
     assert [t.prorated for t in run.targets] == [True] * 4
     assert run.targets[0].reported == 3.6e9 * 73 / 365
     assert [t.prorated for t in simulation.run(china, scale=100_000).targets] == [False] * 4
+
+
+def test_a_record_decided_again_by_its_chain_finds_the_same_short_calls(minimal: Scenario) -> None:
+    short = {"shorter_than": "20s", "min_answered": 3, "critical": 0.6}
+    rule = {"kind": "limit-fan-out", "short_calls": short}
+    scenario = minimal.replace({"policies": [rule], "period.warm_up": "0d", "traffic.sms.latent": "0/day"})
+    found = simulation.run(scenario, scale=2000, days=3, record="all")
+    assert found.decisions is not None
+    batch = AttemptBatch.from_frame(found.decisions)
+    verdicts = found.decisions["verdict"].to_numpy() == "intercept"
+    assert 0.05 < verdicts.mean() < 0.9
+    assert not found.decisions.filter(verdict="intercept")["answered"].any()
+    assert ((compile_filter(scenario.policies).decide(batch).verdict == INTERCEPT) == verdicts).all()

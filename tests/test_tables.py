@@ -202,3 +202,12 @@ def test_each_setting_between_commas_needs_a_path_and_a_value(text):
 def test_what_a_setting_opens_it_closes(text):
     with pytest.raises(ConfigurationError, match=r"--variant: got .*brackets and quotes are closed"):
         list(parse_settings(text, "--variant"))
+
+
+def test_a_star_in_a_path_stands_for_every_entry():
+    tables = {"rules": [{"id": "a", "on": False}, {"kind": "b", "on": False}], "one": 1}
+    put(tables, "rules.*.on", True)
+    assert [entry["on"] for entry in tables["rules"]] == [True, True]
+    for path in ("one.*.on", "rules.*.on.more", "nothing.*.on", "*.on"):
+        with pytest.raises(ConfigurationError):
+            put(tables, path, True)

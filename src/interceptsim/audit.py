@@ -29,7 +29,7 @@ from interceptsim.scenario import Scenario
 from interceptsim.separation import Leaf, balanced, bins_of, code_auc, shallow_tree, weighted_auc, weighted_quantiles
 from interceptsim.simulation import run
 from interceptsim.traffic.model import CallerGroup
-from interceptsim.units import DAY_US, HOUR_US
+from interceptsim.units import DAY_US, HOUR_US, SECOND_US
 from interceptsim.world import SIMULATED_COLUMNS, World
 
 __all__ = ["Audit", "View", "audit", "audit_run"]
@@ -45,6 +45,8 @@ _LONGEST_PREFIX = 6
 _HASH = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _REACHED = ("failed", "unanswered", "answered")
+_DURATIONS = ("mean", "median")
+_AS_MESSAGES = {"attempts": "messages sent", "incoming an active day": "received an active day"}
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,11 @@ def audit(scenario: Scenario, *, limit: float = 0.95, days: int | None = None, *
         raise ConfigurationError("traffic", "an audit wants fraud: 'latent' is 0 on every channel")
     if days is None:
         days = min(max(group.panel for group in ordinary) // DAY_US, scenario.period.days)
-    samples = {}
+    samples: dict[str, Any] = {}
     for group in ordinary:
         of_a_line = group.attempts_per_day * min(group.panel // DAY_US, days)
         enough = max(ORDINARY_ATTEMPTS / len(ordinary) / of_a_line, LEAST_LINES)
+        samples[f"traffic.ordinary.{group.id}.busiest"] = {}
         samples[f"traffic.ordinary.{group.id}.sample"] = math.ceil(min(group.sample, enough / traffic.sample_ratio))
     looked_at = scenario.replace(samples)
     if "a_incoming" not in compile_filter(scenario.policies).needs:
@@ -222,6 +225,7 @@ def _numbers(attempts: pl.DataFrame) -> pl.DataFrame:
     Numbers that spoofers present are used once or belong to others: there is no conduct to judge.
     """
     number = ("line_id", "a_number")
+    talk = pl.col("duration_us").filter("answered") / SECOND_US
     own = attempts.filter("own").with_columns((pl.col("time_us") // HOUR_US).alias("hour"))
     hours = own.group_by(*number, "hour").agg(pl.len().alias("attempts"))
     days = own.group_by(*number, "day").agg(pl.col("a_incoming").max())
@@ -235,6 +239,7 @@ def _numbers(attempts: pl.DataFrame) -> pl.DataFrame:
             (pl.col("link") > 0).mean().alias("with_link"),
             (pl.col("outcome") == "answered").sum().alias("answered"),
             pl.col("outcome").is_in(_REACHED).sum().alias("reached"),
+            *(getattr(talk, of)().alias(f"{of} duration (s)") for of in _DURATIONS),
         )
         .join(hours.group_by(number).agg(pl.col("attempts").max().alias("busiest_hour")), on=number)
         .join(
@@ -258,7 +263,9 @@ def _columns_of_numbers(numbers: pl.DataFrame, channel: str) -> dict[str, NDArra
     if channel == "voice":  # of numbers whose calls reached nobody nothing is known: they stand in the middle
         answered = pl.col("answered") / pl.col("reached")
         middle = pl.col("answered").sum() / pl.col("reached").sum()
-        more = numbers.select(answered.fill_nan(middle).fill_nan(0.0).alias("answered share"))
+        durations = [pl.col(f"{of} duration (s)") for of in _DURATIONS]
+        talked = [of.fill_null(of.median()).fill_null(0.0) for of in durations]
+        more = numbers.select(answered.fill_nan(middle).fill_nan(0.0).alias("answered share"), *talked)
     else:
         more = numbers.select(
             pl.col("text_score").alias("mean text_score"), pl.col("with_link").alias("share with link")
@@ -312,8 +319,13 @@ def _statistics(channel: str, numbers: pl.DataFrame) -> pl.DataFrame:
         if group.is_empty():
             continue
         weight, panel = group["lines"].to_numpy(), group["panel"].to_numpy().max()
-        for series in group.select(_conduct()):
-            points = weighted_quantiles(series.to_numpy(), weight, np.array(_QUANTILES))
-            rows.append((channel, callers, group.height, int(panel), series.name, *points.astype(float)))
+        talked = [pl.col(f"{of} duration (s)") for of in _DURATIONS] if channel == "voice" else []
+        for series in group.select(*_conduct(), *talked):  # who was not answered has no duration
+            known = series.is_not_null().to_numpy()
+            if not known.any():
+                continue
+            points = weighted_quantiles(series.drop_nulls().to_numpy(), weight[known], np.array(_QUANTILES))
+            name = _AS_MESSAGES.get(series.name, series.name) if channel == "sms" else series.name
+            rows.append((channel, callers, int(known.sum()), int(panel), name, *points.astype(float)))
     names = ["channel", "callers", "numbers", "days", "statistic", *(f"q{q * 100:02.0f}" for q in _QUANTILES)]
     return pl.DataFrame(rows, names, orient="row")

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from interceptsim.filtering.policies import RejectListedNumbers
 from interceptsim.network.load import NetworkLoad
-from interceptsim.randomness import DELAY_CONSTANT, stream_id
+from interceptsim.randomness import DELAY_CONSTANT, LONGEST_US, stream_id, threshold
 from interceptsim.response.plane import Response, ResponseTally
-from interceptsim.response.police import WORD, delays_of, hand_over_times
+from interceptsim.response.police import WORD, delays_of, drawn_below, hand_over_times
+from interceptsim.response.wrongly_listed import WronglyListed
 from interceptsim.results import Posting
 from interceptsim.scenario import Scenario
 
@@ -41,8 +42,9 @@ class Port(Protocol):
         line: NDArray[np.int64],
         generation: NDArray[np.int64],
         from_us: NDArray[np.int64],
+        until_us: NDArray[np.int64],
     ) -> None:
-        """List numbers for a rule from given times on, in us from the start of the run."""
+        """List numbers for a rule from given times to others, in us from the start of the run."""
         ...
 
     def post_known(self, line: NDArray[np.int64], generation: NDArray[np.int64], known_us: NDArray[np.int64]) -> None:
@@ -85,6 +87,7 @@ class ControlPlane:
         port: Port,
         *,
         network: NetworkLoad | None = None,
+        wrongly_listed: WronglyListed | None = None,
         response: Response | None = None,
         keep_posted: bool = False,
     ) -> None:
@@ -100,6 +103,7 @@ class ControlPlane:
         self.listed = {policy.id: 0 for policy in scenario.lists}
         for position, desk in enumerate(self._desks):
             self.env.process(self._publish(desk, position))
+        self.wrongly_listed = wrongly_listed
         self._response = response
         if response is not None:
             self.env.process(self._live(response))
@@ -157,6 +161,8 @@ class ControlPlane:
         """Forget what the warm-up counted."""
         self.handed_over = 0
         self.listed = dict.fromkeys(self.listed, 0)
+        if self.wrongly_listed is not None:
+            self.wrongly_listed.begin_counting()
         if self._network is not None:
             self._network.begin_counting()
 
@@ -185,16 +191,24 @@ class ControlPlane:
             if not ready.any():
                 continue
             found = desk.waiting[ready]
+            if position == 0 and self.wrongly_listed is not None:
+                self.wrongly_listed.hand_over(found, desk.known_us[ready])
             desk.waiting, desk.known_us = desk.waiting[~ready], desk.known_us[~ready]
             delay = policy.delay
             if delay.law[0] == DELAY_CONSTANT:
                 from_us = np.full(len(found), now + delay.minimum, np.int64)
             else:
                 from_us = now + delays_of(found, self._key, salt, *delay.law)
+            until_us = np.full(len(found), LONGEST_US, np.int64)
+            if policy.unblocked_ratio > 0:
+                bound = threshold(policy.unblocked_ratio)
+                lets_go = drawn_below(found, self._key, stream_id(f"unblocked/{policy.id}"), bound)
+                off_us = from_us + delays_of(found, self._key, stream_id(f"unblock/{policy.id}"), *policy.unblock.law)
+                until_us = np.where(lets_go, off_us, until_us)
             self.listed[policy.id] += len(found)
             if self._keep_posted:
                 self.posted.append(Posting(now, policy.id, found["line"], found["generation"], from_us))
-            self._port.post_listing(policy.id, found["line"], found["generation"], from_us)
+            self._port.post_listing(policy.id, found["line"], found["generation"], from_us, until_us)
 
     def _measure(self, network: NetworkLoad) -> Generator[simpy.Event, None, None]:
         """Read at the end of each interval what was counted in it, and post what holds in the next."""

@@ -8,8 +8,10 @@ changes through `post_listing`, `post_known` and `post_network`.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +31,7 @@ from interceptsim.dataplane_kernels import (
     watch_numbers,
 )
 from interceptsim.errors import LookaheadError
-from interceptsim.filtering.kernels import decide
+from interceptsim.filtering.kernels import ARGUMENTS, decide
 from interceptsim.filtering.plan import NumberIndex, state_table
 from interceptsim.network.load import validity_of
 from interceptsim.response.police import WORD
@@ -57,15 +59,27 @@ class _Worker:
         self.found: list[np.ndarray] = []
         self.presented = np.zeros(batch_rows, PRESENTED)
         self.held = 0
+        self.busy_ns = [0, 0]  # processor time spent on fraudsters' lines and on ordinary ones
+
+    def time_fraud(self, work: Callable[..., None], *given: Any) -> None:
+        """Do some work on fraudsters' lines."""
+        self.busy_ns[0] -= time.thread_time_ns()
+        work(self, *given)
+        self.busy_ns[0] += time.thread_time_ns()
 
 
 class _Agenda:
-    """Lines that may attempt something on the day at hand, cut into blocks of which threads take one after another."""
+    """Lines that may attempt something on the day at hand, cut into blocks of which threads take one after another.
 
-    def __init__(self, due: NDArray[np.int64], pieces: int) -> None:
+    Blocks are of fraudsters' lines, or, from `ordinary` on, of others.
+    """
+
+    def __init__(self, due: NDArray[np.int64], pieces: int, first_ordinary: int) -> None:
         self.due = due
+        self.ordinary = int(np.searchsorted(due, first_ordinary))
         size = max(256, -(-len(due) // pieces))
-        self.blocks = [(at, min(at + size, len(due))) for at in range(0, len(due), size)]
+        parts = (0, self.ordinary), (self.ordinary, len(due))
+        self.blocks = [(at, min(at + size, end)) for first, end in parts for at in range(first, end, size)]
 
 
 def _attempts_in(slice_us: int, world: World) -> float:
@@ -99,6 +113,7 @@ class DataPlane:
         self._lines = population.lines.copy()  # they live; the world may start another run
         self._groups = population.groups
         self._core = core = world.core
+        self._hindsight = core.hindsight
         self._epoch_us = world.epoch_us
         self._supply = Supply(
             key=world.key,
@@ -124,7 +139,9 @@ class DataPlane:
         self._workers = [_Worker(batch_rows, len(core.says), *shape) for _ in range(threads)]
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._agenda_until_us = 0
-        self._own = self._shared = _Agenda(np.zeros(0, np.int64), 1)
+        ordinary = np.flatnonzero(population.ordinary[population.lines["group"]])
+        self._first_ordinary = int(ordinary[0]) if len(ordinary) else population.shared_from
+        self._own = self._shared = _Agenda(np.zeros(0, np.int64), 1, 0)
         self.decided_us = 0
 
     def close(self) -> None:
@@ -154,8 +171,8 @@ class DataPlane:
         day_ends_us = -(-until_us // DAY_US) * DAY_US
         shared_from, last = self._population.shared_from, len(self._lines)
         pieces = 8 * len(self._workers) if self._pool else 1
-        self._own = _Agenda(lines_due(self._lines, 0, shared_from, day_ends_us), pieces)
-        self._shared = _Agenda(lines_due(self._lines, shared_from, last, day_ends_us), pieces)
+        self._own = _Agenda(lines_due(self._lines, 0, shared_from, day_ends_us), pieces, self._first_ordinary)
+        self._shared = _Agenda(lines_due(self._lines, shared_from, last, day_ends_us), pieces, last)
         self._agenda_until_us = day_ends_us
 
     def _in_threads(self, work: Callable[[_Worker], None]) -> None:
@@ -173,7 +190,9 @@ class DataPlane:
         into = worker.draws, worker.rows
         while (block := next(blocks)) < len(agenda.blocks):
             cursor, stop = agenda.blocks[block]
+            of_ordinary = cursor >= agenda.ordinary
             pending = 0
+            worker.busy_ns[of_ordinary] -= time.thread_time_ns()
             while cursor < stop or pending:
                 if core.says:
                     n, cursor, pending = generate(*supply, cursor, stop, pending, *into, a.daily, a.folds, a.idle_us)
@@ -188,12 +207,14 @@ class DataPlane:
                     core.ops,
                     core.pool,
                     self._state,
+                    self._hindsight,
                     worker.draws,
                     worker.rows,
                     a,
                     worker.words,
                 )
                 self._keep(worker, n, held)
+            worker.busy_ns[of_ordinary] += time.thread_time_ns()
 
     def _settle(self, worker: _Worker, n: int, state: NDArray[np.int64]) -> None:
         """Decide and account for the rows of a worker, asking the rules outside the kernels first."""
@@ -203,7 +224,7 @@ class DataPlane:
             rows.outside[k, :n] = says(batch)
         decide(core.ops, core.pool, rows, n, state)
         to = worker.accounts, worker.words
-        held = account(self._lines, self._groups, self._supply, rows, n, *to, 0)
+        held = account(self._lines, self._groups, self._supply, rows, n, *to, 0, state, self._hindsight)
         self._keep(worker, n, held)
 
     def _keep(self, worker: _Worker, n: int, held: int) -> None:
@@ -224,20 +245,20 @@ class DataPlane:
                 index.clear()
             self._index_day = day
         if not self._pool and not self._core.says and self._record is None:
-            self._decide_shared_at_once(until_us)
+            self._workers[0].time_fraud(self._decide_shared_at_once, until_us)
             return
         blocks, parts = itertools.count(), itertools.count()
-        self._in_threads(lambda worker: self._present(worker, until_us, blocks))
+        self._in_threads(lambda worker: worker.time_fraud(self._present, until_us, blocks))
         found = [worker.presented[: worker.held] for worker in self._workers if worker.held]
         for worker in self._workers:
             worker.held = 0
         if found:
             presented = found[0] if len(found) == 1 else np.concatenate(found)
-            self._in_threads(lambda worker: self._decide_parts(worker, presented, parts))
+            self._in_threads(lambda worker: worker.time_fraud(self._decide_parts, presented, parts))
 
-    def _decide_shared_at_once(self, until_us: int) -> None:
+    def _decide_shared_at_once(self, worker: _Worker, until_us: int) -> None:
         """Do the same in one call, by which a small slice gains much; make room and go on where there is too little."""
-        worker, index, core, agenda = self._workers[0], self._indices[0], self._core, self._shared
+        index, core, agenda = self._indices[0], self._core, self._shared
         cursor = pending = held = 0
         decided = False
         while not decided:
@@ -256,6 +277,7 @@ class DataPlane:
                 index.table,
                 index.held,
                 index.state,
+                self._hindsight,
                 worker.draws,
                 worker.rows,
                 worker.accounts,
@@ -302,7 +324,7 @@ class DataPlane:
             index.reserve(index.held + len(order))
             while cursor < len(order):
                 if core.says:
-                    n, cursor = take_presented(presented, order, cursor, worker.rows)
+                    n, cursor = take_presented(presented, order, cursor, self._hindsight, worker.rows)
                     index.find(worker.rows, n)
                     self._settle(worker, n, index.state)
                     continue
@@ -319,6 +341,7 @@ class DataPlane:
                     index.table,
                     index.held,
                     index.state,
+                    self._hindsight,
                     worker.rows,
                     worker.accounts,
                     worker.words,
@@ -331,8 +354,9 @@ class DataPlane:
         line: NDArray[np.int64],
         generation: NDArray[np.int64],
         from_us: NDArray[np.int64],
+        until_us: NDArray[np.int64],
     ) -> None:
-        """List the numbers (line, generation) for a rule from given times on, in us from the start of the run.
+        """List the numbers (line, generation) for a rule from given times to others, in us from the start of the run.
 
         They are numbers that have presented themselves, since nobody knows of others; one that its line has
         given up meanwhile is passed over.
@@ -344,7 +368,8 @@ class DataPlane:
         if from_us.min() < self.decided_us:
             raise LookaheadError(f"policies.{policy_id}", int(from_us.min()), self.decided_us)
         word = self._core.first_word[policy_id]
-        list_numbers(self._lines, self._state, word, line, generation, from_us, self._epoch_us)
+        ends = self._core.ops[self._core.rules.index(policy_id), ARGUMENTS + 13] != 0
+        list_numbers(self._lines, self._state, word, ends, line, generation, from_us, until_us, self._epoch_us)
 
     def post_known(self, line: NDArray[np.int64], generation: NDArray[np.int64], known_us: NDArray[np.int64]) -> None:
         """Say when police hand over numbers (line, generation): us from the start of the run.
@@ -377,6 +402,12 @@ class DataPlane:
             raise LookaheadError("network.measure_every", from_us, self.decided_us)
         self._supply.lost[:] = lost
         self._supply.lag_us[:] = lag_us
+
+    @property
+    def ordinary_time_ratio(self) -> float:
+        """Which part of the processor time that lines took went to ordinary callers' lines."""
+        fraud, ordinary = (sum(worker.busy_ns[k] for worker in self._workers) for k in (0, 1))
+        return ordinary / max(fraud + ordinary, 1)
 
     def end(self) -> None:
         """Count what is left to be counted once all is decided."""

@@ -140,10 +140,13 @@ def account(
     accounts: Accounts,
     words: Table,
     held: Scalar,
+    state: Column,
+    hindsight: Column,
 ) -> int:
     """Find and count what became of the first `n` decided rows; append what control is to know to `words`.
 
-    Return how many words there are then; a row gives three at most.
+    Return how many words there are then; a row gives three at most. `hindsight` says what of it goes into the state of
+    rules; a number then has one row in a batch.
     """
     key0, key1 = supply.key[0], supply.key[1]
     epoch_us, end_us = supply.epoch_us, supply.end_us
@@ -154,7 +157,7 @@ def account(
     bought = accounts.bought
     which, code, reason, matched_by, outcomes = rows.line, rows.code, rows.reason, rows.matched, rows.outcome
     generation, ordinal, fresh, time_us = rows.generation, rows.ordinal, rows.fresh, rows.time_us
-    b_number = rows.b_number
+    b_number, answered, duration_us = rows.b_number, rows.answered, rows.duration_us
     ended, busy_us, drawn = fates_of(lines, groups, supply, rows, n)
     for r in range(n):
         i = which[r]
@@ -166,11 +169,13 @@ def account(
         engaged = False
         if code[r] == INTERCEPT:
             outcome = INTERCEPTED
+            spoken = False
             if group.ordinary and line.cut_off_day != at // DAY_US:
                 line.cut_off_day = at // DAY_US
                 cut_off[line.fold, line.group] += 1
         else:
             outcome, busy, word = ended[r], busy_us[r], drawn[r]
+            spoken = outcome == ANSWERED
             load[line.group, 0] += 1
             load[line.group, 1] += busy
             if outcome == DELIVERED:
@@ -188,6 +193,14 @@ def account(
                     outcome = OPEN
                 engaged = outcome == ANSWERED and word >= group.engaged_bound
         outcomes[r] = outcome
+        answered[r] = spoken
+        if not spoken:
+            duration_us[r] = 0
+        for k in range(hindsight.shape[0]):
+            if hindsight[k, 0] >> rows.channel[r] & hindsight[k, 1] >> rows.entry[r] & 1:
+                state[rows.slot[r], hindsight[k, 2]] = (
+                    0 if not spoken else 1 if duration_us[r] >= hindsight[k, 3] else 2
+                )
         if group.adapts and line.generation == generation[r]:
             lure = draw(key0, key1, group.again_stream, line.index, ordinal[r])[0] if group.again_bound > 0 else word
             react(line, group, at, outcome == INTERCEPTED, outcome == ANSWERED, b_number[r], lure)
@@ -242,6 +255,7 @@ def advance_lines(
     ops: Column,
     pool: Column,
     state: Column,
+    hindsight: Column,
     draws: Draws,
     rows: Rows,
     accounts: Accounts,
@@ -270,7 +284,7 @@ def advance_lines(
             accounts.idle_us,
         )
         decide(ops, pool, rows, n, state)
-        held = account(lines, groups, supply, rows, n, accounts, words, held)
+        held = account(lines, groups, supply, rows, n, accounts, words, held, state, hindsight)
         done = cursor == stop and pending == 0
         if one_batch or done or held + 3 * rows.time_us.shape[0] > words.shape[0]:
             return cursor, pending, n, held
@@ -390,6 +404,7 @@ def decide_presented(
     table: Column,
     known: Scalar,
     state: Column,
+    hindsight: Column,
     rows: Rows,
     accounts: Accounts,
     words: Table,
@@ -400,10 +415,10 @@ def decide_presented(
     """
     held = 0
     while True:
-        n, cursor = take_presented(presented, order, cursor, rows)
+        n, cursor = take_presented(presented, order, cursor, hindsight, rows)
         known = find_slots(table, known, state, rows, n)
         decide(ops, pool, rows, n, state)
-        held = account(lines, groups, supply, rows, n, accounts, words, held)
+        held = account(lines, groups, supply, rows, n, accounts, words, held, state, hindsight)
         if one_batch or cursor == order.shape[0] or held + 3 * rows.time_us.shape[0] > words.shape[0]:
             return cursor, known, n, held
 
@@ -423,6 +438,7 @@ def advance_shared(
     table: Column,
     known: Scalar,
     state: Column,
+    hindsight: Column,
     draws: Draws,
     rows: Rows,
     accounts: Accounts,
@@ -456,6 +472,7 @@ def advance_shared(
             table,
             known,
             state,
+            hindsight,
             rows,
             accounts,
             words,
@@ -464,9 +481,14 @@ def advance_shared(
 
 
 @kernel
-def take_presented(presented: Table, order: Column, cursor: Scalar, rows: Rows) -> tuple[int, int]:
-    """Fill `rows` with attempts in `order` from `cursor` on; return (rows filled, cursor)."""
+def take_presented(presented: Table, order: Column, cursor: Scalar, hindsight: Column, rows: Rows) -> tuple[int, int]:
+    """Fill `rows` with attempts in `order` from `cursor` on, with one where rules have hindsight.
+
+    Return (rows filled, cursor).
+    """
     n = min(rows.time_us.shape[0], order.shape[0] - cursor)
+    if hindsight.shape[0] > 0:
+        n = min(n, 1)
     for r in range(n):
         one = presented[order[cursor + r]]
         rows.time_us[r] = one.time_us
@@ -492,9 +514,11 @@ def list_numbers(
     lines: Table,
     state: Column,
     word: Scalar,
+    ends: Scalar,
     which: Column,
     generation: Column,
     listed_from_us: Column,
+    listed_until_us: Column,
     epoch_us: Scalar,
 ) -> None:
     """Enter listings of numbers that their lines still have: rules from then on, the line by its notice."""
@@ -502,6 +526,8 @@ def list_numbers(
         line = lines[which[k]]
         if line.generation == generation[k]:
             state[which[k], word] = epoch_us + listed_from_us[k]
+            if ends:
+                state[which[k], word + 1] = epoch_us + listed_until_us[k]
             line.dies_us = min(line.dies_us, listed_from_us[k] + line.notice_us)
 
 

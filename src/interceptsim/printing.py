@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from interceptsim.audit import Audit, View
 from interceptsim.experiments.compare import Comparison
 from interceptsim.printing_response import print_response
+from interceptsim.response.wrongly_listed import KINDS
 from interceptsim.results import Estimate, RunResult
 from interceptsim.scenario import Scenario
 from interceptsim.terminal import plain_console, plain_table, readable, span
@@ -162,13 +163,31 @@ def _print_false_positives(console: Console, result: RunResult) -> None:
             shown = readable(labelled.value) if labelled else "0"
             table.add_row(callers.id, _over(cut), readable(rate.value), shown, _over(hit))
     console.print(table)
+    _print_wrongly_listed(console, found, over)
     shares = [f"{found[f'{c}.precision'].value:.3f} of {u}" for c, u in _UNITS.items() if f"{c}.precision" in found]
     sampled = sum(result.metrics.get(f"ordinary {channel}.made", 0) for channel in _UNITS)
+    part = result.ordinary_time_ratio
+    in_time = "" if part is None else f", in {part:.0%} of the time that lines took"
     console.print(
         f"Of what is intercepted, fraud is (precision) {' and '.join(shares)}. Ordinary callers are a sample: "
-        f"{sampled:,} attempts, {sampled / max(result.attempts, 1):.0%} of all that were decided.\n",
+        f"{sampled:,} attempts, {sampled / max(result.attempts, 1):.0%} of all that were decided{in_time}.\n",
         style="dim",
     )
+
+
+def _print_wrongly_listed(console: Console, found: dict[str, Estimate], over: str) -> None:
+    """Print who is listed though they are no fraudsters, and for how long they are cut off."""
+    kinds = [name for name in KINDS if f"{name}.people listed" in found]
+    columns = ("cut off", "calls", "mean", "median", "95 %")
+    title = f"Listed though they are no fraudsters, by what is handed over {over}: people\n"
+    table = plain_table(f"{title}cut off, calls intercepted, hours until unblocked", ("",), columns)
+    for name in kinds:
+        counted = [_over(found[f"{name}.{of}"]) for of in ("people cut off", "calls intercepted")]
+        hours = [found.get(f"{name}.hours until unblocked, {of}") for of in ("mean", "median", "95 %")]
+        shown = ("" if of is None else f"{of.value:.0f}\n{of.low:.0f} – {of.high:.0f}" for of in hours)
+        table.add_row(name.removeprefix("handed over ").removesuffix(" numbers"), *counted, *shown)
+    if kinds:
+        console.print(table)
 
 
 def _over(estimate: Estimate) -> str:
@@ -209,6 +228,10 @@ def _print_network(console: Console, result: RunResult) -> None:
             console.print(table)
 
 
+_DIFFERENCES = ("baseline", "difference", "interval")
+_ANSWERS = {"money, in yuan": "harm.", "people and what was done": "response.", "waits at desks, in seconds": "desk "}
+
+
 def print_comparison(found: Comparison) -> None:
     """Print, for each variant, how its metrics differ from the baseline's."""
     console = plain_console()
@@ -227,7 +250,7 @@ def print_comparison(found: Comparison) -> None:
         effects = found.effects.filter(pl.col("variant") == variant).select("metric", "difference", "low", "high")
         rows = [row for row in effects.iter_rows() if baseline.get(row[0]) or row[1]]
         for channel, unit in _UNITS.items():
-            table = plain_table(f"{variant}: {unit}", ("",), ("baseline", "difference", "interval"))
+            table = plain_table(f"{variant}: {unit}", ("",), _DIFFERENCES)
             for metric, difference, low, high in rows:
                 told_by_verdict = f"{channel}.intercepted by " in metric  # beside what each rule settles
                 if metric.startswith(f"{channel}.") and metric != f"{channel}.latent" and not told_by_verdict:
@@ -235,6 +258,16 @@ def print_comparison(found: Comparison) -> None:
                     table.add_row(_named(metric, channel), *_difference(metric, value, difference, low, high))
             if table.row_count:
                 console.print(table)
+        for title, start in _ANSWERS.items():
+            table = plain_table(f"{variant}: {title}", ("",), _DIFFERENCES)
+            for metric, difference, low, high in rows:
+                if metric.startswith(start):
+                    shown = _difference(metric, baseline.get(metric, 0.0), difference, low, high)
+                    table.add_row(metric.removeprefix(start), *shown)
+            if table.row_count:
+                console.print(table)
+        _print_hubs(console, found, variant, baseline)
+    _print_side_by_side(console, found)
     for row in found.needed().iter_rows(named=True):
         short = row["half_width"] > row["wished"]
         verdict = f"about {row['needed']} pairs are needed in all" if short else "is reached"
@@ -242,6 +275,52 @@ def print_comparison(found: Comparison) -> None:
             f"{row['variant']}, {row['metric']}: ± {row['half_width']:.4g}, the wish of ± {row['wished']:.4g} {verdict}"
         )
     console.print(f"{found.attempts:,} attempts decided in {found.wall_s:.2f} s")
+
+
+def _print_side_by_side(console: Console, found: Comparison) -> None:
+    """Print what each variant takes from fraud and from which ordinary callers, and how they rank by that."""
+    named = (found.baseline.name, *found.variants)
+    mean = found.values.group_by("variant", "metric").agg(pl.col("value").mean())
+    values = {(variant, metric): value for variant, metric, value in mean.iter_rows()}
+    rows = []
+    for channel, unit in _UNITS.items():
+        rows += [(f"fraud {unit} intercepted", f"{channel}.intercepted"), ("  delivered", f"{channel}.delivered")]
+        for callers in found.baseline.traffic.ordinary:
+            if callers.channel == channel:
+                rows.append((f"{callers.id}: {unit} intercepted", f"{callers.id}.intercepted"))
+                rows.append(("  numbers cut off on a day", f"{callers.id}.numbers cut off on a day"))
+    table = plain_table("Caught fraud, and ordinary callers cut off", ("",), named)
+    for shown, metric in rows:
+        told = [values.get((variant, metric), 0.0) for variant in named]
+        if any(told):
+            table.add_row(shown, *(readable(value) for value in told))
+    if not any(f"ordinary {channel}.intercepted" in found.values["metric"] for channel in _UNITS):
+        return
+    console.print(table)
+    for channel, unit in _UNITS.items():
+        for metric, what in (
+            (f"{channel}.delivered", "fraud delivered"),
+            (f"ordinary {channel}.intercepted", "ordinary cut off"),
+        ):
+            ranked = sorted((values.get((variant, metric), 0.0), variant) for variant in named)
+            if ranked[0][0] < ranked[-1][0]:
+                console.print(f"{unit}, {what}, least first: {', '.join(variant for _, variant in ranked)}")
+    console.print()
+
+
+def _print_hubs(console: Console, found: Comparison, variant: str, baseline: dict[str, float]) -> None:
+    """Print what a variant that raids other hubs changes by hub and month, where it changes anything."""
+    raids = [[p for p in of.policies if p.kind == "raid-hubs"] for of in (found.baseline, found.variants[variant])]
+    if raids[0] == raids[1]:
+        return
+    table = plain_table(f"{variant}: attempts made, by hub and month", ("hub", "month"), _DIFFERENCES)
+    changed = found.by_hub.filter(pl.col("difference") != 0.0, variant=variant, measure="made")
+    for row in changed.sort("hub", "month").iter_rows(named=True):
+        metric = f"hub {row['hub']} {row['month']}.made"
+        ends = row["difference"], row["low"], row["high"]
+        table.add_row(row["hub"], row["month"], *_difference(metric, baseline.get(metric, 0.0), *ends))
+    if table.row_count:
+        console.print(table)
 
 
 def _difference(
@@ -278,7 +357,7 @@ def print_audit(found: Audit) -> None:
             shown = "" if row["statistic"] == last else row["statistic"]
             last = row["statistic"]
             counts = (f"{row['numbers']:,}", str(row["days"]))
-            table.add_row(shown, row["callers"], *counts, *(readable(row[name]) for name in points))
+            table.add_row(shown, row["callers"], *counts, *(f"{row[name]:.3g}" for name in points))
         console.print(table)
     leaks = found.leaks
     console.print(f"{leaks.height or 'no'} column{'' if leaks.height == 1 else 's'} above {found.limit:g}")

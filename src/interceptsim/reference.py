@@ -112,6 +112,8 @@ class Group:
         self.presents = int(record["presents"])
         self.serial, self.serial_step = int(record["serial"]), int(record["serial_step"])
         self.ordinary = isinstance(spec, CallerGroup)
+        self.first_index = int(record["first_index"])
+        self.rates = float(record["rate_from"]), float(record["rate_to"])
         self.kinds = ["ordinary"] if self.ordinary else list(world.population.hubs[spec.hub].fraud_types)
         self.shares = [1.0] if self.ordinary else list(world.population.hubs[spec.hub].fraud_types.values())
         self.country_code = int(record["country_code"])
@@ -219,6 +221,7 @@ class ReferenceEngine:
             world.key,
             self,
             network=world.network_load(),
+            wrongly_listed=world.wrongly_listed(),
             response=world.response(story_folds=recorder.story_folds if recorder else 0),
             keep_posted=recorder is not None,
         )
@@ -244,7 +247,7 @@ class ReferenceEngine:
         for position, spec in enumerate(population.names):
             group = Group(position, spec, hours[spec.profile], world)
             many = int(population.kept_lines[position])
-            for index in range(many):
+            for index in range(group.first_index, group.first_index + many):
                 line = Line(len(self._lines), index, many, group)
                 if isinstance(spec, CallerGroup):
                     line.starts_us, line.ends_us = self._panel(spec, index)
@@ -260,7 +263,7 @@ class ReferenceEngine:
         self._control.run_until(self._days * DAY_US)
         control = self._control
         told = control.handed_over, control.listed, control.posted, control.network_counts(), control.finish()
-        return Tally(self._accounts, self._daily, self._attempts, *told)
+        return Tally(self._accounts, self._daily, self._attempts, *told, control.wrongly_listed)
 
     def _draw(self, stream: int, line: int, ordinal: int) -> Words:
         words: Words = draw(self._key[0], self._key[1], stream, line, ordinal)
@@ -280,9 +283,10 @@ class ReferenceEngine:
         group, spec = line.group, line.group.spec
         rate, _, kind, first = self._draw(group.lines, line.index, 0)
         sigma = spec.rate_sigma
-        where = (
-            (line.index + unit(rate)) / line.many if group.ordinary else unit(rate)
-        )  # a sample has all rates in turn
+        where = unit(rate)
+        if group.ordinary:  # a sample has all rates in turn
+            low, high = group.rates
+            where = low + (line.index - group.first_index + where) / line.many * (high - low)
         factor = exp_of(sigma * normal_quantile(where) - sigma * sigma / 2.0) if sigma > 0 else 1.0
         line.gap = group.hours.week / (7.0 * spec.attempts_per_day) / factor
         self._take_part(line, kind)
@@ -412,15 +416,19 @@ class ReferenceEngine:
             return
         attempt = self._visible(line, number, ordinal, words)
         judgement = self._filter.decide(attempt)
-        outcome, complained_us, engaged_us = INTERCEPTED, None, None
+        outcome, complained_us, engaged_us, talk_us = INTERCEPTED, None, None, None
         if judgement.verdict == INTERCEPT:
             self._cut_off(line)
         else:
-            outcome, complained_us, engaged_us = self._fate(line, ordinal, labelled=judgement.verdict == LABEL)
+            fate = self._fate(line, ordinal, labelled=judgement.verdict == LABEL)
+            outcome, complained_us, engaged_us, talk_us = fate
+        answered, duration_us = talk_us is not None, talk_us or 0
+        self._filter.came_of(attempt, answered=answered, duration_us=duration_us)
         self._attempts += 1
         self._count(line, judgement.reason, outcome)
         self._count_rules(line, judgement.matched)
         if self._recorder and self._recorder.counting:
+            attempt = attempt._replace(answered=answered, duration_us=duration_us)
             self._written.append((attempt, judgement, line.position, ordinal, outcome))
         self._react(line, number, attempt, ordinal, outcome)
         if line.group.spec.cli == "own":
@@ -428,8 +436,8 @@ class ReferenceEngine:
         if engaged_us is not None:
             self._tell(ENGAGED, engaged_us, line, number, ordinal, attempt)
 
-    def _fate(self, line: Line, ordinal: int, *, labelled: bool) -> tuple[int, int | None, int | None]:
-        """Return what becomes of an attempt that is not intercepted, when somebody complains of it and falls for it."""
+    def _fate(self, line: Line, ordinal: int, *, labelled: bool) -> tuple[int, int | None, int | None, int | None]:
+        """Return what becomes of an attempt that passes, when somebody complains of it and falls for it, us of talk."""
         group = line.group
         circuit, end, length, reaction = self._draw(group.fates, line.index, ordinal)
         complains, engages = reaction < group.complaint_bound, reaction >= group.engaged_bound
@@ -438,25 +446,26 @@ class ReferenceEngine:
         if group.spec.channel == "sms":
             arrives_us = self._now + self._lag_us[group.position]
             if arrives_us > self._now + group.validity_us:
-                return EXPIRED, None, None
+                return EXPIRED, None, None, None
             if arrives_us > self._days * DAY_US:
-                return OPEN, None, None
-            return DELIVERED, arrives_us if complains else None, arrives_us if engages else None
-        busy, outcome = 0, FAILED
+                return OPEN, None, None, None
+            return DELIVERED, arrives_us if complains else None, arrives_us if engages else None, None
+        busy, outcome, talk_us = 0, FAILED, None
         if end >= group.failed_bound:
             outcome = UNANSWERED
             busy = _delay(group.spec.calls.ring, _mixed(end << 32 | length) >> 32)
             if end < (group.labelled_bound if labelled else group.answered_bound):
                 outcome = ANSWERED
-                busy += _delay(group.spec.calls.talk, length)
+                talk_us = _delay(group.spec.calls.talk, length)
+                busy += talk_us
         measured[1] += busy
         if circuit < self._lost[group.position]:
-            return LOST, None, None
+            return LOST, None, None, None
         self._accounts.held_us[line.fold, group.position] += busy * self._counts
         complained_us = self._now if complains and outcome != FAILED else None
         if self._now + busy > self._days * DAY_US:
             outcome = OPEN
-        return outcome, complained_us, self._now if engages and outcome == ANSWERED else None
+        return outcome, complained_us, self._now if engages and outcome == ANSWERED else None, talk_us
 
     # How fraudsters react.
 
@@ -593,17 +602,23 @@ class ReferenceEngine:
     # What control does to the lines.
 
     def post_listing(
-        self, policy_id: str, line: NDArray[np.int64], generation: NDArray[np.int64], from_us: NDArray[np.int64]
+        self,
+        policy_id: str,
+        line: NDArray[np.int64],
+        generation: NDArray[np.int64],
+        from_us: NDArray[np.int64],
+        until_us: NDArray[np.int64],
     ) -> None:
-        """List numbers for a rule from given times on, in us from the start of the run."""
-        for which, nth, time_us in zip(line.tolist(), generation.tolist(), from_us.tolist(), strict=True):
-            self._env.process(self._list(policy_id, self._lines[which], nth, time_us))
+        """List numbers for a rule from given times to others, in us from the start of the run."""
+        for which, nth, *times in zip(*(a.tolist() for a in (line, generation, from_us, until_us)), strict=True):
+            self._env.process(self._list(policy_id, self._lines[which], nth, *times))
 
-    def _list(self, policy_id: str, line: Line, generation: int, from_us: int) -> Process:
+    def _list(self, policy_id: str, line: Line, generation: int, from_us: int, until_us: int) -> Process:
         """Put a number on a list when the time has come; its line gives it up when it notices."""
         number = line.numbers[generation]
         yield self._at(from_us, LISTING, line.position)
-        self._filter.listed_from[policy_id][number.digits] = self._world.epoch_us + from_us
+        epoch_us = self._world.epoch_us
+        self._filter.listed[policy_id][number.digits] = epoch_us + from_us, epoch_us + until_us
         yield self._at(from_us + number.notice_us, GOES, line.position)
         if line.number is number and not number.dropped.triggered:
             number.dropped.succeed()

@@ -168,7 +168,7 @@ class Replicates:
         """Return an estimate multiplied by what is known."""
         return Replicates(self.value * factor, self.left_out * factor)
 
-    def estimate(self, lines: int, whole: float, confidence: float = 0.95) -> Estimate:
+    def estimate(self, lines: float, whole: float, confidence: float = 0.95) -> Estimate:
         """Return the estimate with its delete-a-group jackknife interval (Kott, J. Official Statistics 17, 2001).
 
         Folds that do not differ, because nothing was counted, or everything, or all in one fold, tell nothing: then
@@ -208,7 +208,7 @@ class Posting(NamedTuple):
 
 _RECORDED = (
     *("time_us", "channel", "a_number", "b_number", "a_kind", "entry", "b_carrier", "roaming", "content", "text_score"),
-    *("link", "a_incoming", "line", "ordinal", "code", "reason", "outcome"),
+    *("link", "a_incoming", "answered", "duration_us", "line", "ordinal", "code", "reason", "outcome"),
 )
 
 
@@ -321,6 +321,8 @@ class RunResult(Shown):
                warm-up's too, beside it, or None; times are UTC microseconds
     warm_up    frame of the warm-up's attempts, where a rule of the chain remembers numbers over midnight, or None
     metrics    the integer counts behind it all
+    ordinary_time_ratio  which part of the processor time that lines took went to ordinary callers; None where it was
+               not measured
     """
 
     scenario: Scenario
@@ -347,6 +349,7 @@ class RunResult(Shown):
     peak_rss_bytes: int
     digest: str
     warm_up: pl.DataFrame | None = None
+    ordinary_time_ratio: float | None = None
 
     def __repr__(self) -> str:
         """Return what was run, in a line."""
@@ -437,6 +440,7 @@ class RunResult(Shown):
         """Write the files of a run into an existing directory."""
         manifest = {
             **self.as_json(),
+            "ordinary_time_ratio": self.ordinary_time_ratio,
             "resolved_scenario": self.scenario.as_dict(),
             **provenance(),
         }
@@ -517,6 +521,7 @@ def open_run(folder: str | Path) -> RunResult:
             warm_up=frames["warm_up"],
             targets=tuple(Target(**target) for target in manifest["targets"]),
             slice_us=round(manifest["slice_s"] * 1e6),
+            ordinary_time_ratio=manifest.get("ordinary_time_ratio"),
             **{
                 name: manifest[name]
                 for name in (

@@ -28,7 +28,8 @@ from interceptsim.errors import ConfigurationError
 from interceptsim.reference import ReferenceEngine
 from interceptsim.results import Recorder, RunResult, digest_of
 from interceptsim.scenario import MIN_SLICE_US, Scenario
-from interceptsim.traffic.population import FOLDS, sampled_lines
+from interceptsim.traffic.bands import bands_of
+from interceptsim.traffic.population import FOLDS
 from interceptsim.units import DAY_US, YEAR_DAYS, format_duration
 from interceptsim.world import Progress, Tally, World
 
@@ -90,9 +91,9 @@ def run(
     recorder = _recorder(record, world, record_folder)
     if engine == "reference":
         slice_us, threads = 0, 1
-        tally = ReferenceEngine(world, recorder).run(progress)
+        tally, time_ratio = ReferenceEngine(world, recorder).run(progress), None
     else:
-        tally = _in_columns(world, recorder, threads, slice_us, batch_rows, progress)
+        tally, time_ratio = _in_columns(world, recorder, threads, slice_us, batch_rows, progress)
     metrics = world.metrics(tally)
     harm = world.harm(tally)
     recorded, before = recorder.finish() if recorder else (None, None)
@@ -120,6 +121,7 @@ def run(
         wall_s=time.perf_counter() - started,
         compile_s=compile_s,
         peak_rss_bytes=peak_rss_bytes(),
+        ordinary_time_ratio=time_ratio,
         digest=digest_of(
             metrics, [tally.daily, tally.totals.folds, tally.totals.rules, *(harm.arrays() if harm else ())]
         ),
@@ -128,14 +130,20 @@ def run(
 
 def _in_columns(
     world: World, recorder: Recorder | None, threads: int, slice_us: int, batch_rows: int, progress: Progress | None
-) -> Tally:
-    """Advance the data plane and control slice by slice."""
+) -> tuple[Tally, float]:
+    """Advance the data plane and control slice by slice; return what is found, and ordinary callers' part of time."""
     warm_up, days = world.scenario.period.warm_up_days, world.days
     plane = DataPlane(world, threads, batch_rows, recorder.add if recorder else None, slice_us)
     network = world.network_load()
     response = world.response(story_folds=recorder.story_folds if recorder else 0)
     control = ControlPlane(
-        world.scenario, world.key, plane, network=network, response=response, keep_posted=recorder is not None
+        world.scenario,
+        world.key,
+        plane,
+        network=network,
+        response=response,
+        wrongly_listed=world.wrongly_listed(),
+        keep_posted=recorder is not None,
     )
     cut_us = network.every_us if network else DAY_US
     by_day: list[NDArray[np.int64]] = []
@@ -165,7 +173,8 @@ def _in_columns(
     totals = plane.totals()
     made = decided_before + totals.made()
     told = control.handed_over, control.listed, control.posted, control.network_counts(), control.finish()
-    return Tally(totals, np.array(by_day), made, *told)
+    tally = Tally(totals, np.array(by_day), made, *told, control.wrongly_listed)
+    return tally, plane.ordinary_time_ratio
 
 
 def _check_range(name: str, given: int, low: int, high: int) -> None:
@@ -180,8 +189,8 @@ def recorded_bytes(scenario: Scenario, scale: int, days: int | None, record: str
         counted += scenario.period.warm_up_days  # the warm-up is kept too
     rows = (traffic.voice.latent + traffic.sms.latent) / YEAR_DAYS * counted / scale
     for callers in traffic.ordinary:
-        lines = sampled_lines(callers, traffic.sample_ratio, scale)
-        rows += lines * min(callers.panel / DAY_US, counted) * callers.attempts_per_day
+        for band in bands_of(callers, traffic.sample_ratio, scale):
+            rows += band.kept * min(callers.panel / DAY_US, counted) * band.attempts_per_day
     size = round(rows * _ROW_BYTES / (FOLDS if record == "sample" else 1))
     free = shutil.disk_usage(folder).free
     if 2 * size > free:  # the parts and the whole stand side by side for a moment

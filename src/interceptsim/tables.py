@@ -122,9 +122,21 @@ def value_at(tables: dict[str, Any], path: str) -> Any:
 
 
 def put(tables: dict[str, Any], path: str, value: Any) -> None:
-    """Set one value inside plain tables; raise ConfigurationError where the path leads nowhere."""
+    """Set one value inside plain tables, or one of each entry of a list where the key is `*`.
+
+    Raise ConfigurationError where the path leads nowhere.
+    """
     at: Any = tables
     keys = path.split(".")
+    if "*" in keys:
+        depth = keys.index("*")
+        above = value_at(tables, ".".join(keys[:depth])) if depth else None
+        names = names_in(above) if isinstance(above, list) else None
+        if not names:
+            raise ConfigurationError(path, f"{'.'.join(keys[:depth]) or 'a scenario'!r} is no list with entries")
+        for name in names:
+            put(tables, ".".join([*keys[:depth], name, *keys[depth + 1 :]]), value)
+        return
     for depth, key in enumerate(keys):
         names = names_in(at)
         last = depth == len(keys) - 1

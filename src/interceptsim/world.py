@@ -37,9 +37,11 @@ from interceptsim.filtering.kernels import ALLOW_LISTED, OP_CODE
 from interceptsim.filtering.plan import FilterCore, compile_filter
 from interceptsim.harm import Harm
 from interceptsim.network.load import NetworkLoad
+from interceptsim.people import wrongly_listed_estimates
 from interceptsim.randomness import root_key
 from interceptsim.response.plane import Response, ResponseTally, Setting
 from interceptsim.response.supply import changes_of
+from interceptsim.response.wrongly_listed import WronglyListed
 from interceptsim.results import Estimate, Posting, Replicates, Target
 from interceptsim.scenario import CalibrationTarget, Scenario, StrengthTarget
 from interceptsim.traffic.kernels import CLI_OWN, numbers_of
@@ -145,6 +147,7 @@ class Tally(NamedTuple):
     posted: list[Posting]
     network: dict[str, int]
     response: ResponseTally | None
+    wrongly_listed: WronglyListed | None
 
 
 class World:
@@ -180,6 +183,8 @@ class World:
             self.changes,
         )
         self.core = _compiled(scenario)
+        if len(self.core.hindsight):  # what comes of an attempt bears on the next, as where lines adapt
+            self.population.groups["adapts"] = True
         self.channel = np.array([CHANNELS.index(g.channel) for g in self.population.names])
         self.expected = self._expected_latent()
         self.strata = self._strata()
@@ -219,6 +224,27 @@ class World:
         profiles = {profile.id: profile for profile in scenario.traffic.profiles}
         weekday = self.first_day.weekday()
         return NetworkLoad(scenario.network, population.names, population.weights, profiles, weekday)
+
+    def wrongly_listed(self) -> WronglyListed | None:
+        """Return what counts the people who are listed wrongly.
+
+        None where police do not err and no number is recycled, or where there are no ordinary callers of calls.
+        """
+        scenario, population = self.scenario, self.population
+        police = scenario.police
+        callers = [group for group in scenario.traffic.ordinary if group.channel == "voice"]
+        if not scenario.lists or not callers or not (police.false_hand_over_ratio or police.recycled_ratio):
+            return None
+        return WronglyListed(
+            police,
+            scenario.lists,
+            callers,
+            population.lines,
+            population.groups,
+            self.key,
+            ([carrier.id for carrier in scenario.population.carriers], self.carriers()),
+            (max(scenario.population.subscribers // self.scale, 1), self.scale),
+        )
 
     def response(self, story_folds: int = 0) -> Response | None:
         """Return people and desks as they are before the run begins, None where the scenario has no people.
@@ -263,8 +289,9 @@ class World:
         for c, name in enumerate(CHANNELS):
             if ((self.channel == c) & ordinary).any():
                 parts[f"ordinary {name}"] = (self.channel == c) & ordinary
+        ids = np.array([spec.id for spec in self.population.names])
         for g in np.flatnonzero(ordinary):
-            parts[self.population.names[g].id] = np.arange(len(ordinary)) == g
+            parts[str(ids[g])] = ids == ids[g]
         return parts
 
     def _columns(self, channel: int) -> dict[str, list[int]]:
@@ -322,6 +349,7 @@ class World:
             counts |= harm.metrics()
         counts["police.handed over"] = tally.handed_over
         counts |= {f"police.listed by {rule}": n for rule, n in tally.listed.items()}
+        counts |= tally.wrongly_listed.metrics() if tally.wrongly_listed else {}
         return counts
 
     def _channel_of(self, there: NDArray[np.bool_]) -> int:
@@ -334,6 +362,15 @@ class World:
         count = np.zeros((FOLDS, len(self.channel)), np.int64)
         np.add.at(count, (lines["fold"], lines["group"]), 1)
         return count * there
+
+    def _alike(self, whole: NDArray[np.float64], there: NDArray[np.bool_]) -> float:
+        """Return how many lines would bound what was never seen as some groups do: by 3 over their number of all.
+
+        `whole` is what of each group (float64) there could be: where strata are sampled unequally, all of it may be in
+        the one whose lines stand for most.
+        """
+        lines = np.maximum(self.population.kept_lines, 1)
+        return float(whole[there].sum() / max((whole[there] / lines[there]).max(initial=0.0), 1e-300))
 
     def _replicates(self, totals: Accounts, there: NDArray[np.bool_], counted: NDArray[np.int64]) -> Replicates:
         """Estimate a full-size total of some groups from counts by fold and group, int64 (FOLDS, groups)."""
@@ -364,18 +401,22 @@ class World:
             yield f"{name}.latent", Estimate(whole, max(whole - reach, 0.0), whole + reach), unit, "expected"
             del found["latent"]
             ordinary = bool(self.population.ordinary[there].any())
+            alike = self._alike(self.expected, there) if ordinary else n
             for metric, replicates in found.items():
-                told = metric == "intercepted" or (metric.startswith("intercepted by ") and there.sum() > 1)
+                told = metric == "intercepted" or (
+                    metric.startswith("intercepted by ") and name.startswith("ordinary ")
+                )
                 if ordinary and replicates.value == 0 and not told:
                     continue  # nothing is said of the many ways in which nothing happened to a class
                 is_fitted = metric == "intercepted" and name in fitted
-                yield f"{name}.{metric}", replicates.estimate(n, whole), unit, "fitted" if is_fitted else status
+                yield f"{name}.{metric}", replicates.estimate(alike, whole), unit, "fitted" if is_fitted else status
             intercepted[name] = found["intercepted"]
             ratio = found["intercepted"].over(found["made"])
             if ordinary:
-                yield f"{name}.intercepted per 100,000", ratio.times(1e5).estimate(n, 1e5), unit, status
+                yield f"{name}.intercepted per 100,000", ratio.times(1e5).estimate(alike, 1e5), unit, status
                 days = Replicates.of(totals.cut_off, lines, full_lines, self.strata).times(1 / self._panel_days(there))
-                yield f"{name}.numbers cut off on a day", days.estimate(n, float(full_lines.sum())), "numbers", status
+                hit = days.estimate(self._alike(full_lines, there), float(full_lines.sum()))
+                yield f"{name}.numbers cut off on a day", hit, "numbers", status
                 continue
             shown = "assumed" if name in fitted else status
             yield f"{name}.interception ratio", ratio.estimate(n, 1.0), "ratio", shown
@@ -464,6 +505,11 @@ class World:
         harm = self.harm(tally)
         of_people = self._fitted_strengths(harm.estimates()) if harm else ()
         found = itertools.chain(self.estimates(tally.totals), self._network_estimates(tally), of_people)
+        if tally.wrongly_listed is not None:
+            fraud = ~self.population.ordinary
+            full_lines = np.where(fraud, self.population.full_lines, 0.0)
+            of = self._lines(fraud), full_lines, self.strata, tally.handed_over, self.scale
+            found = itertools.chain(found, wrongly_listed_estimates(tally.wrongly_listed, *of))
         rows = [(m, e.value, e.low, e.high, unit, status) for m, e, unit, status in found]
         return pl.DataFrame(rows, ["metric", "value", "low", "high", "unit", "status"], orient="row")
 

@@ -16,6 +16,7 @@ from interceptsim.errors import ConfigurationError, ResultsError
 from interceptsim.experiments import flips
 from interceptsim.experiments.compare import parse_variant, variants_of
 from interceptsim.experiments.estimates import differences
+from interceptsim.experiments.hubs import by_hub
 from interceptsim.randomness import replication_seed
 
 DELAY = "policies.reject-listed-numbers.delay"
@@ -43,6 +44,28 @@ def effect(found, variant, metric):
 
 
 # Effects
+
+
+def test_fraud_is_compared_by_hub_and_month(china):
+    raid = {"id": "raid", "hub": "myawaddy", "date": "2025-01-03", "taken_ratio": 0.9}
+    tables = china.as_dict()
+    tables["policies"] = [*(p for p in tables["policies"] if p["kind"] != "raid-hubs")]
+    raids = {"kind": "raid-hubs", "raids": [raid], "returns_to": ["cambodia"], "away": "1d", "returning_ratio": 1}
+    tables["policies"].append(raids)
+    struck = china.replace({"policies": tables["policies"]})
+    found = ics.compare(
+        struck, {"no raids": {"policies.raid-hubs.enabled": False}}, replications=2, scale=10_000, days=5
+    )
+    made = found.by_hub.filter(measure="made")
+    change = dict(made.select("hub", "difference").iter_rows())
+    assert set(change) == {hub.id for hub in china.hubs}
+    assert set(made["month"]) == {"2025-01"}
+    assert change["myawaddy"] > 0 > change["cambodia"]
+    assert {hub for hub, by in change.items() if by} == {"myawaddy", "cambodia"}
+    run = ics.run(struck, seed=found.seeds[0], scale=10_000, days=5)
+    before = pl.col("outcome") != "not made", pl.col("hub") == "myawaddy"
+    [told] = found.values.filter(replication=0, variant=struck.name, metric="hub myawaddy 2025-01.made")["value"]
+    assert told == pytest.approx(run.daily.filter(*before).select(pl.col("count") * pl.col("weight")).sum().item())
 
 
 def test_a_scenario_compared_with_itself_differs_by_exactly_zero(found):
@@ -121,7 +144,7 @@ def test_values_hold_the_estimates_of_every_run(busy, found):
     assert found.values.columns == ["replication", "variant", "metric", "value"]
     run = ics.run(busy.replace({LIST: False}), seed=found.seeds[2], scale=10_000)
     kept = found.values.filter(replication=2, variant="none").select("metric", "value")
-    assert kept.rows() == run.summary.select("metric", "value").rows()
+    assert kept.rows() == [*run.summary.select("metric", "value").iter_rows(), *by_hub(run.daily)]
 
 
 def test_each_replication_has_a_hashed_seed_of_its_own(found):
@@ -466,3 +489,18 @@ def test_nothing_is_written_over(found, tmp_path):
     with pytest.raises(ResultsError, match="something is there already"):
         found.save(tmp_path)
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_people_flip_where_their_stories_end_otherwise_and_nobody_does_under_the_same_scenario():
+    china = ics.load("china-2025").replace({"people.internet": "4e8/year", "period.warm_up": "1d"})
+    no_visits = {"policies.visit-in-person.enabled": False, "policies.call-96110.enabled": False}
+    found = ics.compare(china, {"same": {}, "no desks": no_visits}, replications=1, scale=20_000, days=12)
+    flipped = found.people_flips
+    assert set(flipped["variant"]) == {"no desks"}
+    assert flipped["person"].is_unique().all()
+    assert (
+        flipped["baseline_end"].ne_missing(flipped["variant_end"])
+        | (flipped["baseline_yuan"] != flipped["variant_yuan"])
+    ).all()
+    stopped = flipped.filter(baseline_end="stops, warned")
+    assert (stopped["variant_yuan"] >= stopped["baseline_yuan"]).mean() > 0.8  # nobody called or visited them

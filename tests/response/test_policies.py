@@ -120,7 +120,7 @@ def test_only_policies_with_an_answer_of_their_own_are_asked() -> None:
 
 def test_a_second_enabled_policy_of_a_kind_is_refused(china: Scenario) -> None:
     second = Warn12381(kind="warn-12381", id="second")
-    with pytest.raises(ConfigurationError, match=r"policies.warn-12381: there can be one of this kind"):
+    with pytest.raises(ConfigurationError, match=r"policies\.warn-12381: there can be one of this kind"):
         china.with_policies([*china.policies, second])
     off = china.with_policies([*china.policies, second.model_copy(update={"enabled": False})])
     assert [policy.id for policy in off.responses].count("second") == 0

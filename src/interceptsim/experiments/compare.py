@@ -27,7 +27,8 @@ import polars as pl
 from interceptsim.errors import ConfigurationError, ResultsError, nearest_name
 from interceptsim.experiments.estimates import differences
 from interceptsim.experiments.executors import Pool, Task, carry_out, open_pool
-from interceptsim.experiments.flips import flips_of
+from interceptsim.experiments.flips import flips_of, people_flips_of
+from interceptsim.experiments.hubs import by_hub, hub_months
 from interceptsim.experiments.intervals import Method, replications_for
 from interceptsim.experiments.runs import Prepared
 from interceptsim.randomness import replication_seed
@@ -106,6 +107,15 @@ class Comparison(Shown):
         )
         return [after.get(n, 0.0) - before.get(n, 0.0) for n in range(len(self.seeds))]
 
+    @property
+    def by_hub(self) -> pl.DataFrame:
+        """The effects on fraud by hub and month: attempts made from there, and delivered.
+
+        Frame (baseline, variant, difference, low, high, replications, method, hub, month, measure), as in `effects`,
+        where they stand as metrics "hub HUB YYYY-MM.made" and ".delivered".
+        """
+        return hub_months(self.effects)
+
     @functools.cached_property
     def flips(self) -> pl.DataFrame:
         """The attempts of the first replication whose fate differs from what it is in the baseline.
@@ -119,6 +129,15 @@ class Comparison(Shown):
         ConfigurationError where a variant changes the traffic itself, or the files would not fit on the disk.
         """
         return flips_of(self.baseline, self.variants, self.seeds[0], self.options)
+
+    @functools.cached_property
+    def people_flips(self) -> pl.DataFrame:
+        """The people of the first replication whose story ends otherwise, or who lose another sum, by variant.
+
+        Frame (variant, person, fraud_type, province, age_band, baseline_end, variant_end, baseline_yuan, variant_yuan);
+        an end is null where nobody fell for it under that one. It takes a run of each, made when first asked for.
+        """
+        return people_flips_of(self.baseline, self.variants, self.seeds[0], self.options)
 
     def as_json(self) -> dict[str, Any]:
         """Return what `interceptsim compare --json` prints."""
@@ -337,7 +356,7 @@ def _made(packed: bytes, seed: int, options: dict[str, Any]) -> tuple[int, list[
 
 
 def _kept(result: RunResult) -> tuple[int, list[tuple[str, float]]]:
-    return result.attempts, result.summary.select("metric", "value").rows()
+    return result.attempts, [*result.summary.select("metric", "value").iter_rows(), *by_hub(result.daily)]
 
 
 def _values(runs: Iterable[_Run], variants: Iterable[str]) -> pl.DataFrame:

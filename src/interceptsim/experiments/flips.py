@@ -1,4 +1,4 @@
-"""Attempts whose fate differs between a scenario and variants of it, over the same latent traffic.
+"""Attempts and people whose fate differs between a scenario and variants of it, over the same latent traffic.
 
 Both are run again with one seed, recorded to temporary files, and set side by side by line and ordinal, span by span of
 time, so that little memory is needed.
@@ -23,6 +23,9 @@ from interceptsim.tables import told_within
 __all__ = ["flips_of"]
 
 _MAKE_TRAFFIC = ("period", "population", "hubs", "traffic")
+
+_PERSON = ["person", "fraud_type", "province", "age_band"]
+_ENDS = ["sees through it at once", "stops, warned", "comes to doubt"]
 
 _Columns = dict[str, type[pl.DataType]]
 _WINDOW_ROWS = 1_000_000
@@ -54,6 +57,44 @@ def flips_of(
                     flipped = _flipped(before.filter(during), after.filter(during))
                     frames.append(flipped.select(pl.lit(name).alias("variant"), pl.all()).collect())
     return pl.concat(frames)
+
+
+def people_flips_of(
+    baseline: Scenario, variants: Mapping[str, Scenario], seed: int, options: Mapping[str, Any]
+) -> pl.DataFrame:
+    """Return the people whose story ends otherwise under variants, as `Comparison.people_flips` tells."""
+    before = _ends(baseline, seed, options)
+    frames = []
+    for name, variant in variants.items():
+        both = before.join(_ends(variant, seed, options), on=_PERSON, how="full", coalesce=True, suffix="_variant")
+        differ = pl.col("end").ne_missing(pl.col("end_variant")) | pl.col("yuan").ne_missing(pl.col("yuan_variant"))
+        shown: list[pl.Expr] = [
+            *map(pl.col, _PERSON),
+            pl.col("end").alias("baseline_end"),
+            pl.col("end_variant").alias("variant_end"),
+            pl.col("yuan").alias("baseline_yuan"),
+            pl.col("yuan_variant").alias("variant_yuan"),
+        ]
+        frames.append(both.filter(differ).select(pl.lit(name).alias("variant"), *shown).sort("person"))
+    return pl.concat(frames)
+
+
+def _ends(scenario: Scenario, seed: int, options: Mapping[str, Any]) -> pl.DataFrame:
+    """Run a scenario; return (person, fraud_type, province, age_band, end, yuan): how stories end, what is lost."""
+    schema = {**dict.fromkeys(_PERSON, pl.String), "person": pl.UInt64, "end": pl.String, "yuan": pl.Float64}
+    with tempfile.TemporaryDirectory(prefix="interceptsim-") as folder:
+        with told_within("people_flips"):
+            recorded_bytes(scenario, options["scale"], options["days"], "all", Path(folder))
+        stories = run(scenario, seed=seed, record="all", record_folder=Path(folder), **options).stories
+    if stories is None:
+        return pl.DataFrame(schema=schema)
+    event, yuan = pl.col("event"), pl.col("fen") / 100
+    paid = yuan.filter(event == "transfers").sum()
+    end = pl.when(event.is_in(_ENDS).any()).then(event.filter(event.is_in(_ENDS)).last())
+    return stories.group_by(_PERSON, maintain_order=True).agg(
+        end=end.when(paid > 0).then(pl.lit("pays")).otherwise(pl.lit("is engaged still")),
+        yuan=paid - yuan.filter(event == "is given back").sum(),
+    )
 
 
 @contextlib.contextmanager

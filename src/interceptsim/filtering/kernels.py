@@ -200,7 +200,8 @@ def _allow_listed(op: Record, pool: Column, rows: Rows, n: Scalar) -> None:
 def _reject_listed(op: Record, pool: Column, rows: Rows, n: Scalar, state: Column) -> None:
     """Arguments 0 to 4: the list; 5 adoption threshold, 6 salt, 7 expiry in us, 8 to 11 bits of carriers, 12 fed.
 
-    One word where the list is fed: the number is listed from (UTC us).
+    Argument 13 says whether listings end. A word where the list is fed: the number is listed from (UTC us), and where
+    listings end one more: to.
     """
     time_us, b_number, b_carrier = rows.time_us, rows.b_number, rows.b_carrier
     slot, fresh, seen, said, found = rows.slot, rows.fresh, rows.seen, rows.said, rows.found
@@ -210,7 +211,13 @@ def _reject_listed(op: Record, pool: Column, rows: Rows, n: Scalar, state: Colum
         find_listed(pool, op[5], op[6], op[7], op[8], op[9], rows.a_number, found, n)
     else:
         found[:n] = 0
-    if fed:
+    if fed and op[18] != 0:
+        for r in range(n):
+            if fresh[r]:
+                state[slot[r], word] = state[slot[r], word + 1] = NO_LIMIT
+            since = time_us[r] - state[slot[r], word]
+            found[r] |= 0 <= since < expiry and time_us[r] < state[slot[r], word + 1]
+    elif fed:
         for r in range(n):
             if fresh[r]:
                 state[slot[r], word] = NO_LIMIT

@@ -33,8 +33,13 @@ from interceptsim.filtering.kernels import (
     BUCKETS,
     FINE_BUCKETS,
     LIMIT_ATTEMPTS,
+    LIMIT_FAN_OUT,
+    NO_LIMIT,
+    OP_CHANNELS,
     OP_CODE,
+    OP_ENTRIES,
     OP_WIDTH,
+    OP_WORD,
     OUTSIDE,
     bucket_of,
     fine_bucket_of,
@@ -86,6 +91,7 @@ class PlanBuilder:
     words: int = 0
     reads: int = 0
     needs: dict[str, str] = field(default_factory=dict)
+    earlier: dict[str, str] = field(default_factory=dict)
     first_words: dict[str, int] = field(default_factory=dict)
     says: list[Says] = field(default_factory=list)
 
@@ -114,6 +120,12 @@ class PlanBuilder:
             self.reads |= _READS.get(column, 0)
             if column in OPTIONAL_COLUMNS:
                 self.needs.setdefault(column, self.ids[-1])
+
+    def read_earlier(self, *columns: str) -> None:
+        """Record which columns the rule reads of earlier attempts of a number alone, where the attempt is over."""
+        for column in columns:
+            self.reads |= _READS.get(column, 0)
+            self.earlier.setdefault(column, self.ids[-1])
 
     def position(self, rule: str) -> int | None:
         """Return where an earlier rule stands, None where it is switched off; raise where it is none."""
@@ -297,7 +309,8 @@ class FilterCore:
 
     `rules` are the ids of its rules, `rules[k]` being reason k+1; `ops` and `pool` are what the kernels
     execute; `words` the words of state a number needs, 0 where no rule keeps any; `first_word` the place of each
-    rule's state; `needs` the optional columns that rules read; `says` the rules outside the kernels.
+    rule's state; `needs` the optional columns that rules read, and `earlier` those that they read of earlier attempts
+    of a number alone, each with the first such rule; `says` the rules outside the kernels.
     """
 
     rules: tuple[str, ...]
@@ -308,6 +321,19 @@ class FilterCore:
     needs: dict[str, str]
     reads: int
     says: tuple[Says, ...]
+    earlier: dict[str, str]
+
+    @property
+    def hindsight(self) -> NDArray[np.int64]:
+        """What has to be told of a call once it is over: a row (int64) for each rule that counts short calls.
+
+        Its columns: bits of the channels and entries at which the rule stands, the word of a number's state that says
+        what came of its last attempt (0 not answered, 1 a long call, 2 a short one), and the us from which one is long.
+        """
+        short = (self.ops[:, OP_CODE] == LIMIT_FAN_OUT) & (self.ops[:, ARGUMENTS + 7] != NO_LIMIT)
+        ops = self.ops[short]
+        last_word = ops[:, OP_WORD] + 3 + ops[:, ARGUMENTS + 1] // 64 + (ops[:, ARGUMENTS + 5] != NO_LIMIT)
+        return np.column_stack([ops[:, OP_CHANNELS], ops[:, OP_ENTRIES], last_word, ops[:, ARGUMENTS + 9]])
 
     @property
     def forgets(self) -> bool:
@@ -325,7 +351,7 @@ class FilterCore:
         and are one for each thread; `filtering.stream` keeps them. Raise ColumnError where a rule reads a column that
         the batch lacks.
         """
-        for column, policy_id in self.needs.items():
+        for column, policy_id in (self.needs | self.earlier).items():
             if getattr(batch, column) is None:
                 raise ColumnError(f"policies.{policy_id} reads column {column!r}, which the batch lacks")
         n = len(batch)
@@ -442,4 +468,5 @@ def compile_filter(policies: Iterable[Any], *, carriers: Sequence[str] = ()) -> 
         builder.needs,
         builder.reads,
         tuple(builder.says),
+        builder.earlier,
     )

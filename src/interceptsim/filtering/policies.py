@@ -182,10 +182,12 @@ class RejectListedNumbers(_OfNumbers, ActingPolicy):
     """Intercept what comes from numbers on the list of known fraud numbers.
 
     With `feed = "police"` the list is fed by what police hand over: it is published every `publish_every`, reaches
-    the carriers `delay` later, and an entry is taken off `expires_after` that, if given. With `feed = "none"` it holds
+    the carriers `delay` later, and an entry is taken off `expires_after` that, if given. Who is listed wrongly
+    complains at the first call that is intercepted, and is taken off `unblock` later; so is a share `unblocked_ratio`
+    of fraudsters' numbers, `unblock` after they were listed, since they complain, too. With `feed = "none"` it holds
     only `numbers` and those of a `file`, from the start. `carriers` names those that use the list (all, where
     empty); `adoption_ratio` is the share of their subscribers that it protects; which, is a fixed function of the
-    called number. It costs a look-up an attempt, and a word of state a number.
+    called number. It costs a look-up an attempt, and a word of state a number, two where numbers are unblocked.
     """
 
     kind: Literal["reject-listed-numbers"]
@@ -193,6 +195,8 @@ class RejectListedNumbers(_OfNumbers, ActingPolicy):
     delay: Delay = Delay.model_validate("2h")
     publish_every: Duration = HOUR_US
     expires_after: Duration | None = None
+    unblock: Delay = Delay.model_validate({"minimum": "1d", "mean": "2d"})
+    unblocked_ratio: Ratio = 0.0
     carriers: tuple[str, ...] = ()
     adoption_ratio: Ratio = 1.0
 
@@ -204,8 +208,9 @@ class RejectListedNumbers(_OfNumbers, ActingPolicy):
         return every
 
     def compile(self, builder: PlanBuilder) -> None:
-        """Add one list operation, with a word of state for the time from which a number is listed."""
+        """Add one list operation, with words of state for the times from and to which a number is listed."""
         fed = self.feed == "police"
+        unblocks = fed and self.unblocked_ratio > 0
         expiry = int(kernels.NO_LIMIT) if self.expires_after is None else self.expires_after
         if fed:
             builder.read("time_us")
@@ -221,8 +226,9 @@ class RejectListedNumbers(_OfNumbers, ActingPolicy):
                 expiry,
                 *builder.carrier_bits(self.carriers),
                 int(fed),
+                int(unblocks),
             ],
-            words=int(fed),
+            words=int(fed) + int(unblocks),
         )
 
 
@@ -389,7 +395,7 @@ class LimitFanOut(ActingPolicy):
         if out:
             builder.read("a_incoming")
         if short:
-            builder.read("answered", "duration_us")
+            builder.read_earlier("answered", "duration_us")
         builder.add(
             kernels.LIMIT_FAN_OUT,
             *self._place(),

@@ -174,8 +174,7 @@ class _FanOut:
         self.last: Attempt | None = None
 
 
-def _limit_fan_out(policy: LimitFanOut) -> Rule:
-    numbers: dict[int, _FanOut] = {}
+def _limit_fan_out(policy: LimitFanOut, numbers: dict[int, _FanOut]) -> Rule:
     length = HOUR_US if policy.per == "hour" else DAY_US
     salt, m = stream_id(f"fan-out/{policy.id}"), policy.sketch_bits
 
@@ -260,12 +259,13 @@ def _outside(policy: MatchExpression | PythonPolicy) -> Rule:
 class RowFilter:
     """A chain that decides one attempt at a time, in the order in which it is called.
 
-    `listed_from` holds, for each fed list, from when (UTC us) a number is on it.
+    `listed` holds, for each fed list, from when and to when (UTC us) a number is on it.
     """
 
     def __init__(self, policies: Iterable[Any], *, carriers: tuple[str, ...] = ()) -> None:
-        self.listed_from: dict[str, dict[int, int]] = {}
+        self.listed: dict[str, dict[int, tuple[int, int]]] = {}
         self._carriers = carriers
+        self._fan_outs: list[dict[int, _FanOut]] = []
         self._chain: list[tuple[Any, Rule]] = [(p, self._rule(p)) for p in blocking(policies) if p.enabled]
 
     def _rule(self, policy: Any) -> Rule:
@@ -277,7 +277,7 @@ class RowFilter:
             RejectSpoofedOrigin: _reject_spoofed,
             RejectNumberRanges: _reject_ranges,
             LimitAttempts: _limit_attempts,
-            LimitFanOut: _limit_fan_out,
+            LimitFanOut: self._limit_fan_out,
             ScoreText: _score_text,
             RejectListedLinks: _reject_links,
             ScoreReputation: _score_reputation,
@@ -287,17 +287,30 @@ class RowFilter:
         }
         return makers[type(policy)](policy)
 
+    def _limit_fan_out(self, policy: LimitFanOut) -> Rule:
+        self._fan_outs.append({})
+        return _limit_fan_out(policy, self._fan_outs[-1])
+
+    def came_of(self, attempt: Attempt, *, answered: bool, duration_us: int) -> None:
+        """Tell what came of an attempt that was decided without knowing: later ones of its number look back on it."""
+        for numbers in self._fan_outs:
+            seen = numbers.get(attempt.a_number)
+            if seen is not None and seen.last is attempt:
+                seen.last = attempt._replace(answered=answered, duration_us=duration_us)
+
     def _reject_listed(self, policy: RejectListedNumbers) -> Rule:
         always = set(policy.listed().tolist())
-        listed_from = self.listed_from.setdefault(policy.id, {})
+        listed = self.listed.setdefault(policy.id, {})
         salt, adopted = stream_id(f"adoption/{policy.id}"), threshold(policy.adoption_ratio)
         users = {self._carriers.index(name) for name in policy.carriers}
 
         def rule(attempt: Attempt, _: _Symptoms) -> int:
             known = attempt.a_number in always
-            if policy.feed == "police" and attempt.a_number in listed_from:
-                since = attempt.time_us - listed_from[attempt.a_number]
-                known = known or (since >= 0 and (policy.expires_after is None or since < policy.expires_after))
+            if policy.feed == "police" and attempt.a_number in listed:
+                begins, ends = listed[attempt.a_number]
+                if policy.expires_after is not None:
+                    ends = min(ends, begins + policy.expires_after)
+                known = known or begins <= attempt.time_us < ends
             if not known or (users and attempt.b_carrier not in users):
                 return DELIVER
             return INTERCEPT if _mixed(attempt.b_number ^ salt) >> 32 < adopted else DELIVER

@@ -185,7 +185,7 @@ class Response:
         return known_us, news
 
     def advance(self, now_us: int, reached: Reached) -> tuple[np.ndarray, NDArray[np.int64], NDArray[np.bool_]]:
-        """Let everything happen that is due before `now_us`: what attempts of that microsecond do is not known yet.
+        """Let everything happen that is due before `now_us`; what attempts of that microsecond bring is not known yet.
 
         Return words about numbers that victims reported, when police know each, and whether they would have known it
         later anyway.

@@ -1,7 +1,7 @@
 """Police: somebody complains of a delivered attempt, or police find a number themselves; later the number is known.
 
 Takes words of attempts in columns, gives the time at which each number is handed over. The first word of a number
-starts the work; later ones add nothing.
+starts the work; later ones add nothing. Police err, too: beside some numbers they hand over an ordinary one.
 """
 
 from __future__ import annotations
@@ -11,10 +11,22 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from interceptsim.compiled import Column, Scalar, Table, kernel
-from interceptsim.randomness import delay_us, draw
+from interceptsim.randomness import delay_us, draw, stream_id, threshold
 from interceptsim.units import Delay, Ratio
 
-__all__ = ["COMPLAINED", "ENGAGED", "FOUND", "GIVEN_UP", "WORD", "Police", "delays_of", "hand_over_times"]
+__all__ = [
+    "COMPLAINED",
+    "ENGAGED",
+    "FOUND",
+    "GIVEN_UP",
+    "WORD",
+    "Police",
+    "delays_of",
+    "drawn_below",
+    "falsely_handed_over",
+    "hand_over_times",
+    "recycled",
+]
 
 COMPLAINED, FOUND, ENGAGED, GIVEN_UP = 0, 1, 2, 3
 """What control is told of an attempt: its number is complained of for the first time, or found by police themselves;
@@ -54,6 +66,10 @@ class Police(BaseModel):
     Each delivered attempt is complained of with probability `voice_complaint_ratio` or `sms_complaint_ratio`; a share
     `own_work_ratio` of numbers is found by police themselves when it is first used. `delay` after the first word of
     a number, police hand it over.
+
+    For each number that they hand over, with probability `false_hand_over_ratio` they hand over an ordinary line's
+    with it, by mistake; and a share `recycled_ratio` of the domestic ones is given to somebody else, `quarantine`
+    after they were handed over.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +78,9 @@ class Police(BaseModel):
     sms_complaint_ratio: Ratio
     own_work_ratio: Ratio = 0.0
     delay: Delay
+    false_hand_over_ratio: Ratio = 0.0
+    recycled_ratio: Ratio = 0.0
+    quarantine: Delay = Delay.model_validate("90d")
 
 
 @kernel
@@ -87,3 +106,27 @@ def hand_over_times(police: Police, words: np.ndarray, key: NDArray[np.uint64]) 
     """Return when police know the number of each word: us from the start of the run."""
     times: NDArray[np.int64] = words["time_us"] + delays_of(words, key, 0, *police.delay.law)
     return times
+
+
+@kernel
+def drawn_below(words: Table, key: Column, salt: Scalar, bound: Scalar) -> Column:
+    """Return for each word (bool) whether a draw keyed by its number and by `salt` lies below `bound`."""
+    out = np.empty(words.shape[0], np.bool_)
+    for k in range(words.shape[0]):
+        one = words[k]
+        word, _, _, _ = draw(key[0], key[1], one.stream ^ np.uint64(salt), one.index, one.generation)
+        out[k] = word < np.uint64(bound)
+    return out
+
+
+def falsely_handed_over(police: Police, words: np.ndarray, key: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return beside which of the numbers police hand over an ordinary line's number, at the same time."""
+    bound = threshold(police.false_hand_over_ratio)
+    found: NDArray[np.bool_] = drawn_below(words, key, stream_id("falsely handed over"), bound)
+    return found
+
+
+def recycled(police: Police, words: np.ndarray, key: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return which of the numbers are given to somebody else later, if they are domestic."""
+    found: NDArray[np.bool_] = drawn_below(words, key, stream_id("recycled"), threshold(police.recycled_ratio))
+    return found

@@ -49,15 +49,17 @@ def fates_of(lines: Table, groups: Table, supply: Supply, rows: Rows, n: Scalar)
     """Return the fates of the first `n` decided rows, where they are not intercepted.
 
     Return outcomes (uint8; of a message: DELIVERED), us for which a circuit is wanted (int64), and 32-bit draws for
-    what people then do (uint32).
+    what people then do (uint32); write us of talk into `rows.duration_us`, of calls that are not lost.
     """
     which, code = rows.line, rows.code
     chosen, m, w0, w1, w2, w3 = _draw_all(lines, groups, supply, rows, n)
     outcome, busy_us, word = np.empty(n, np.uint8), np.zeros(n, np.int64), np.empty(n, np.uint32)
-    of_exp, of_log = np.empty(2 * m, np.int64), np.empty(2 * m, np.int64)  # the row of each delay, by its law
+    # the row of each delay, by its law; below 0, by -1 - row, where it is of talk
+    of_exp, of_log = np.empty(2 * m, np.int64), np.empty(2 * m, np.int64)
     word_exp, word_log = np.empty(2 * m, np.uint32), np.empty(2 * m, np.uint32)
     scale_exp, scale_log, sigma = np.empty(2 * m), np.empty(2 * m), np.empty(2 * m)
-    lost = supply.lost
+    lost, talk_us = supply.lost, rows.duration_us
+    talk_us[:n] = 0
     e = 0
     g = 0
     for k in range(m):
@@ -84,21 +86,29 @@ def fates_of(lines: Table, groups: Table, supply: Supply, rows: Rows, n: Scalar)
             if end < (group.labelled_bound if code[r] == LABEL else group.answered_bound):
                 ended = ANSWERED
                 busy_us[r] += talk.minimum
+                talk_us[r] = talk.minimum
                 if talk.kind == DELAY_EXPONENTIAL:
-                    of_exp[e], word_exp[e], scale_exp[e] = r, w2[k], talk.scale
+                    of_exp[e], word_exp[e], scale_exp[e] = -1 - r, w2[k], talk.scale
                     e += 1
                 elif talk.kind != DELAY_CONSTANT:
-                    of_log[g], word_log[g], scale_log[g], sigma[g] = r, w2[k], talk.scale, talk.sigma
+                    of_log[g], word_log[g], scale_log[g], sigma[g] = -1 - r, w2[k], talk.scale, talk.sigma
                     g += 1
         outcome[r] = LOST if w0[k] < lost[line.group] else ended
-    _add_delays(of_exp, word_exp, scale_exp, sigma, e, busy_us, False)
-    _add_delays(of_log, word_log, scale_log, sigma, g, busy_us, True)
+    _add_delays(of_exp, word_exp, scale_exp, sigma, e, busy_us, talk_us, False)
+    _add_delays(of_log, word_log, scale_log, sigma, g, busy_us, talk_us, True)
     return outcome, busy_us, word
 
 
 @kernel
 def _add_delays(
-    row: Column, word: Column, scale_us: Column, sigma: Column, n: Scalar, busy_us: Column, lognormal: Scalar
+    row: Column,
+    word: Column,
+    scale_us: Column,
+    sigma: Column,
+    n: Scalar,
+    busy_us: Column,
+    talk_us: Column,
+    lognormal: Scalar,
 ) -> None:
     """Add the random parts of `n` delays to the rows that they belong to."""
     part = np.empty(n, np.int64)
@@ -107,4 +117,7 @@ def _add_delays(
     else:
         exponentials(word, scale_us, n, part)
     for k in range(n):
-        busy_us[row[k]] += part[k]
+        r = row[k] if row[k] >= 0 else -1 - row[k]
+        busy_us[r] += part[k]
+        if row[k] < 0:
+            talk_us[r] += part[k]

@@ -44,6 +44,7 @@ __all__ = [
     "NEVER",
     "Draws",
     "Supply",
+    "contact_of",
     "empty_draws",
     "end_lines",
     "generate",
@@ -95,6 +96,9 @@ GROUP = np.dtype(
         ("gap", "f8"),  # mean operational time between attempts of a line of mean rate
         ("rate_sigma", "f8"),
         ("kept", "f8"),  # lines of this run
+        ("first_index", "i8"),  # of ordinary callers: that of its first line, since bands of rates share a class's
+        ("rate_from", "f8"),  # and its part of the law of rates, from one quantile to another
+        ("rate_to", "f8"),
         ("text_mean", "f8"),
         ("text_deviation", "f8"),
         ("link_bound", "i8"),  # threshold of the draw for a link in a template
@@ -265,7 +269,10 @@ def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached
         group = groups[line.group]
         w0, _, w2, w3 = draw(key0, key1, group.line_stream, line.index, 0)
         sigma = group.rate_sigma
-        where = (line.index + unit(w0)) / group.kept if group.ordinary else unit(w0)  # a sample has all rates in turn
+        where = unit(w0)
+        if group.ordinary:  # a sample has all rates in turn
+            nth = np.int64(line.index) - group.first_index
+            where = group.rate_from + (nth + where) / group.kept * (group.rate_to - group.rate_from)
         factor = exp_of(sigma * normal_quantile(where) - sigma * sigma / 2.0) if sigma > 0.0 else 1.0
         line.gap = group.gap / factor
         kind = choose(w2, types[:, 0], group.first_type, group.last_type)
@@ -476,7 +483,7 @@ def react(
 
 
 @kernel
-def _contact(
+def contact_of(
     stream: Scalar, index: Scalar, contacts: Scalar, word: Scalar, subscribers: Scalar, stride: Scalar
 ) -> Scalar:
     """Return the number of one of a line's contacts: which, falls with the square of a 32-bit draw, so few are many."""
@@ -577,7 +584,7 @@ def generate(
                 b_number = callee[k]
                 carrier = callee_carrier[k]
                 if group.contacts > 0 and words[k] >= group.stranger_bound:
-                    b_number = _contact(
+                    b_number = contact_of(
                         group.line_stream, line.index, group.contacts, whom[k], supply.subscribers, supply.stride
                     )
                     carrier = supply.carriers[mix64(b_number) >> np.uint64(56)]

@@ -8,6 +8,7 @@ replacement is active.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -17,6 +18,7 @@ from interceptsim.units import DAY_US, HOUR_US, Count, Delay, Duration, Ratio, V
 
 __all__ = [
     "Answering",
+    "BusiestLines",
     "CallerGroup",
     "ChannelVolume",
     "CliPolicy",
@@ -159,13 +161,32 @@ class LineGroup(_Part):
         return self
 
 
+class BusiestLines(_Part):
+    """The lines of a group with the highest rates: of each of the `shares`, so many `samples` are simulated.
+
+    Each share lies within the one before, and of it no more than its own sample is simulated.
+    """
+
+    shares: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=10)] = ()
+    samples: tuple[Count, ...] = ()
+
+    @model_validator(mode="after")
+    def _within_each_other(self) -> Self:
+        if len(self.shares) != len(self.samples):
+            raise ValueError("wanted as many 'samples' as 'shares'")
+        if any(later >= share for share, later in pairwise(self.shares)):
+            raise ValueError("'shares' fall from one to the next")
+        return self
+
+
 class CallerGroup(_Part):
     """Ordinary callers that are alike, of whom a few are simulated: persons, couriers, call centres, senders.
 
     `lines` is how many there are in the whole country and `sample` how many are simulated, fewer in worlds coarser than
-    1:1000, each for `panel` whole days of the period. A share `stranger_ratio` of a line's attempts goes to people it
-    does not know, the others to its `contacts`, of whom some are called much more often than others. `country_code` is
-    that of numbers from abroad. The rest is as in `LineGroup`.
+    1:1000, each for `panel` whole days of the period. The `busiest` are sampled apart, since rules that limit a number
+    hit few others. A share `stranger_ratio` of a
+    line's attempts goes to people it does not know, the others to its `contacts`, of whom some are called much more
+    often than others. `country_code` is that of numbers from abroad. The rest is as in `LineGroup`.
     """
 
     hub: ClassVar[str] = ""
@@ -179,6 +200,7 @@ class CallerGroup(_Part):
     country_code: Annotated[int, Field(ge=1, le=999)] = 86
     lines: Annotated[int, Field(ge=1, le=2_000_000_000)]
     sample: Count
+    busiest: BusiestLines = BusiestLines()
     panel: Duration = 7 * DAY_US
     profile: Name
     attempts_per_day: Annotated[float, Field(gt=0, le=1e6)]
@@ -202,6 +224,8 @@ class CallerGroup(_Part):
             raise ValueError("messages need 'text' scores, calls have none")
         if self.contacts == 0 and self.stranger_ratio < 1:
             raise ValueError("without 'contacts' every attempt goes to a stranger: 'stranger_ratio' is 1")
+        if self.busiest.shares and self.rate_sigma == 0:
+            raise ValueError("no lines are the 'busiest' where 'rate_sigma' is 0 and all have one rate")
         return self
 
 

@@ -18,6 +18,7 @@ from interceptsim.attempts import CHANNELS, ENTRIES, SCORE_ONE, Truth
 from interceptsim.numbering import INTERNATIONAL, NATIONAL, OWN_SERIALS, RANDOM_SERIALS, SHORT_CODE, parse_number
 from interceptsim.randomness import stream_id, threshold
 from interceptsim.traffic.adaptation import Adaptation
+from interceptsim.traffic.bands import Band, bands_of
 from interceptsim.traffic.kernels import (
     CLI_FIXED,
     CLI_NEIGHBOUR,
@@ -32,12 +33,18 @@ from interceptsim.traffic.model import CallerGroup, Hub, LineGroup, Profile, Tra
 from interceptsim.traffic.raids import SupplyChanges, places_of, raid_lines
 from interceptsim.units import DAY_US, HOUR_US, YEAR_DAYS
 
-__all__ = ["FOLDS", "PANEL_STEP", "Calendar", "Cell", "Population", "Reactions", "build_population", "sampled_lines"]
+__all__ = [
+    "FOLDS",
+    "PANEL_STEP",
+    "Calendar",
+    "Cell",
+    "Population",
+    "Reactions",
+    "build_population",
+]
 
 FOLDS = 50
 """Groups of lines that the jackknife leaves out in turn."""
-
-_WHOLE_SAMPLES = 1000  # at this scale and finer ones
 
 PANEL_STEP = 7919
 """The panel of a class's next line begins so many days later, modulo the days there are."""
@@ -101,7 +108,8 @@ class Population:
     """The lines of a run, at its scale.
 
     lines, groups    records of `traffic.kernels.LINE` and `GROUP`; lines that may present the same number as
-                     another stand last, from `shared_from` on
+                     another stand last, from `shared_from` on; a class of ordinary callers is a group for each band of
+                     rates, and has all their names
     cells            what each row of the daily accounts is of
     full_lines       float64 (groups,): lines of the full-size world
     kept_lines       int64 (groups,): lines of this run
@@ -203,9 +211,10 @@ def _restrict(group: np.void, spec: LineGroup, changes: SupplyChanges) -> None:
             group["restricted_us"], group["slower"] = restriction.from_us, restriction.slower
 
 
-def _of_callers(group: np.void, spec: CallerGroup) -> None:
-    """Fill in what ordinary callers have besides."""
+def _of_callers(group: np.void, spec: CallerGroup, band: Band, first_index: int) -> None:
+    """Fill in what ordinary callers of a band have besides, the index of whose first line is given."""
     group["ordinary"] = True
+    group["rate_from"], group["rate_to"], group["first_index"] = band.rate_from, band.rate_to, first_index
     group["contacts"] = spec.contacts
     group["stranger_bound"] = threshold(spec.stranger_ratio)
 
@@ -217,7 +226,8 @@ def _give_serials(groups: np.ndarray, full_lines: NDArray[np.float64], kept: NDA
         country = int(group["country_code"]) if group["own_kind"] == INTERNATIONAL else 0
         if group["ordinary"]:
             same = groups["ordinary"][:g] & (groups["own_kind"][:g] == group["own_kind"])
-            group["serial"] = OWN_SERIALS[int(group["own_kind"])] - kept[:g][same].sum() - kept[g]
+            first = OWN_SERIALS[int(group["own_kind"])] - kept[:g][same].sum() - kept[g]
+            group["serial"] = first - group["first_index"]
         elif group["cli"] == CLI_RANDOM:
             pools.setdefault((-1,), []).append(g)
         elif group["cli"] == CLI_OWN:
@@ -228,22 +238,17 @@ def _give_serials(groups: np.ndarray, full_lines: NDArray[np.float64], kept: NDA
         groups["serial_step"][members] = RANDOM_SERIALS // sizes.sum() if pool == (-1,) else sizes.sum()
 
 
-def _panel(lines: np.ndarray, spec: CallerGroup, many: int, warm_up_days: int, days: int) -> None:
+def _panel(lines: np.ndarray, spec: CallerGroup, warm_up_days: int, days: int) -> None:
     """Spread the days on which ordinary lines are seen over the counted days, in no order; each fold has all rates."""
     length = min(spec.panel // DAY_US, days)
-    first = warm_up_days + np.arange(many) * PANEL_STEP % (days - length + 1)
-    lines["fold"] = np.arange(many) % FOLDS
+    first = warm_up_days + lines["index"].astype(np.int64) * PANEL_STEP % (days - length + 1)
+    lines["fold"] = lines["index"] % FOLDS
     lines["starts_us"] = first * DAY_US
     lines["ends_us"] = (first + length) * DAY_US
 
 
-def sampled_lines(spec: CallerGroup, sample_ratio: float, scale: int) -> int:
-    """Return how many lines of ordinary callers are simulated at a scale."""
-    sample = spec.sample * sample_ratio * min(1.0, _WHOLE_SAMPLES / scale)
-    return min(spec.lines, max(round(sample), 1)) if sample > 0 else 0
-
-
 def _lay_out(
+    first_index: NDArray[np.int64],
     names: Iterable[LineGroup | CallerGroup],
     kept: NDArray[np.int64],
     hubs: Mapping[str, Hub],
@@ -255,7 +260,7 @@ def _lay_out(
     """Return the lines of all groups, with all that they have before the run begins."""
     lines = np.zeros(int(kept.sum()), LINE)
     lines["group"] = np.repeat(np.arange(len(kept)), kept)
-    lines["index"] = np.arange(len(lines)) - np.repeat(np.cumsum(kept) - kept, kept)
+    lines["index"] = np.arange(len(lines)) - np.repeat(np.cumsum(kept) - kept - first_index, kept)
     lines["fold"] = lines["index"].astype(np.int64) * FOLDS // np.maximum(np.repeat(kept, kept), 1)
     for never in ("ends_us", "away_us", "back_us"):
         lines[never] = NEVER
@@ -263,7 +268,7 @@ def _lay_out(
         first = int(kept[:g].sum())
         own_lines = lines[first : first + kept[g]]
         if isinstance(spec, CallerGroup):
-            _panel(own_lines, spec, int(kept[g]), warm_up_days, days)
+            _panel(own_lines, spec, warm_up_days, days)
         else:
             kinds = len(hubs[spec.hub].fraud_types)
             raid_lines(own_lines, spec.id, spec.hub, changes.raids_on(spec.hub), kinds, key)
@@ -288,7 +293,7 @@ def build_population(
     own = [g for g in traffic.lines if g.cli not in _SHARED_CLI]
     names: tuple[LineGroup | CallerGroup, ...] = (
         *own,
-        *traffic.ordinary,
+        *(spec for spec in traffic.ordinary for _ in range(1 + len(spec.busiest.shares))),
         *(g for g in traffic.lines if g.cli in _SHARED_CLI),
     )
     campaigns = {
@@ -297,7 +302,9 @@ def build_population(
     groups = np.zeros(len(names), GROUP)
     cells: list[Cell] = []
     types: list[tuple[int, int]] = []
+    bands = [band for spec in traffic.ordinary for band in bands_of(spec, traffic.sample_ratio, scale)]
     full_lines = np.zeros(len(names))
+    per_line = np.array([spec.attempts_per_day for spec in names])
     kept = np.zeros(len(names), np.int64)
     for g, spec in enumerate(names):
         profile = profiles.index(spec.profile)
@@ -306,9 +313,9 @@ def build_population(
         groups[g]["tick"] = traffic.tick
         groups[g]["first_type"] = len(cells)
         if isinstance(spec, CallerGroup):
-            _of_callers(groups[g], spec)
-            full_lines[g] = spec.lines
-            kept[g] = sampled_lines(spec, traffic.sample_ratio, scale)
+            band = bands[g - len(own)]
+            full_lines[g], kept[g], per_line[g] = band.lines, band.kept, band.attempts_per_day
+            _of_callers(groups[g], spec, band, sum(int(kept[k]) for k in range(len(own), g) if names[k] is spec))
             cells.append(Cell(g, "ordinary", ""))
             types.append((threshold(1.0), len(campaigns) + g))
         else:
@@ -326,9 +333,9 @@ def build_population(
         groups[g]["last_type"] = groups[g]["first_type"] + (len(by_id[spec.hub].fraud_types) if spec.hub else 1)
         groups[g]["kept"] = kept[g]
     _give_serials(groups, full_lines, kept)
-    lines = _lay_out(names, kept, by_id, changes, key, warm_up_days, days)
+    lines = _lay_out(groups["first_index"], names, kept, by_id, changes, key, warm_up_days, days)
     table = np.array(types, np.uint64)
     start_lines(lines, groups, table, key, calendar.reached, calendar.weight)
-    shared_from = int(kept[: len(own) + len(traffic.ordinary)].sum())
-    per_day = full_lines * np.array([spec.attempts_per_day for spec in names])
+    shared_from = int(kept[: len(own) + len(bands)].sum())
+    per_day = full_lines * per_line
     return Population(lines, groups, table, names, tuple(cells), by_id, shared_from, full_lines, kept, per_day)
