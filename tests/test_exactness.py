@@ -108,6 +108,15 @@ def adaptations(r: Random) -> list[dict[str, Any]]:
     ]
 
 
+def moving(r: Random) -> dict[str, Any]:
+    return {
+        "kind": "move-to-messages",
+        "after": r.choice([1, 3]),
+        "lasts": us(r.choice([1, HOUR, DAY_US])),
+        "text": {"mean": 0.5, "deviation": 0.3, "jitter": 0.1, "templates": 3, "link_ratio": 0.5},
+    }
+
+
 def chain(r: Random) -> list[dict[str, Any]]:
     least = r.choice([MINUTE, 7 * MINUTE, HOUR])
     window = r.choice(["fixed", "leaky-bucket"])
@@ -149,7 +158,7 @@ def supply(r: Random, start: dt.date, groups: list[str]) -> list[dict[str, Any]]
         {"id": f"{hub}{n}", "hub": hub, "date": day, "taken_ratio": r.choice([0.3, 0.6])}
         for n, day in enumerate(days)
         for hub in "hk"
-        if r.random() < 0.5
+        if r.random() < 0.7
     ]
     away = r.choice([{"minimum": "1us"}, {"minimum": "1h", "mean": "5h"}, {"median": "20h", "sigma": 0.5}])
     returns = {"returning_ratio": r.choice([0.0, 0.6, 1.0]), "returns_to": r.choice([["h"], ["k"], ["k", "h"]])}
@@ -224,8 +233,8 @@ def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
         people |= {f"{c}_engaged_ratio": min(0.3, 1 - n) for c, n in zip(("voice", "sms"), complained, strict=True)}
         policies += answers(own, ties=ties)
         police_delay["minimum"] = own.choice(["2min", "3min"] if ties else ["2min", "2h", "3h"])
-    hard_times = Random(f"{seed}/raids")
-    if hard_times.random() < 0.5:
+    hard_times = Random(f"{seed}/supplies")
+    if hard_times.random() < 0.7:
         policies += supply(hard_times, start, [group["id"] for group in lines])
     scenario = Scenario.model_validate(
         {
@@ -251,7 +260,10 @@ def scenario_of(seed: int, *, ties: bool = False) -> Scenario:
             },
             "people": people,
             "policies": policies,
-            "adaptations": [a for a in adaptations(r) if r.random() < 0.3],
+            "adaptations": [
+                *(a for a in adaptations(r) if r.random() < 0.3),
+                *([moving(moves)] if (moves := Random(f"{seed}/moves")).random() < 0.5 else []),
+            ],
             "traffic": {
                 "voice": {"latent": f"{r.choice([200, 900])}/day"},
                 "sms": {"latent": f"{r.choice([200, 900])}/day"},
@@ -363,8 +375,10 @@ def test_the_random_scenarios_pass_through_what_may_go_wrong() -> None:
         hubs = {group.id: group.hub for group in scenario.traffic.lines}
         told = fast.daily.filter(pl.col("hub") != "", pl.col("outcome") != "not made")
         seen["a line calls from elsewhere"] += any(
-            hubs[group] != hub for group, hub in told.select("line_group", "hub").unique().iter_rows()
+            hubs[group.removesuffix("-messages")] != hub
+            for group, hub in told.select("line_group", "hub").unique().iter_rows()
         )
+        seen["a line moves to messages"] += any(name.endswith("-messages") for name in told["line_group"].unique())
         seen["a number is bought"] += fast.metrics["sms.numbers bought"] > 0
         seen["a line is idle"] += fast.metrics["voice.idle (us)"] > 0
         cuts = fast.changes["from_us"] // fast.slice_us

@@ -157,12 +157,18 @@ def account(
     bought = accounts.bought
     which, code, reason, matched_by, outcomes = rows.line, rows.code, rows.reason, rows.matched, rows.outcome
     generation, ordinal, fresh, time_us = rows.generation, rows.ordinal, rows.fresh, rows.time_us
-    b_number, answered, duration_us = rows.b_number, rows.answered, rows.duration_us
+    b_number, channel = rows.b_number, rows.channel
+    answered, duration_us = rows.answered, rows.duration_us
     ended, busy_us, drawn = fates_of(lines, groups, supply, rows, n)
     for r in range(n):
         i = which[r]
         line = lines[i]
-        group = groups[line.group]
+        g = np.int64(line.group)
+        cell = line.cell
+        if channel[r] != groups[g].channel:  # a message of a line that has moved
+            cell += groups[groups[g].messages].first_type - groups[g].first_type
+            g = groups[g].messages
+        group = groups[g]
         at = time_us[r] - epoch_us
         late = np.int64(0)
         told = False
@@ -172,22 +178,22 @@ def account(
             spoken = False
             if group.ordinary and line.cut_off_day != at // DAY_US:
                 line.cut_off_day = at // DAY_US
-                cut_off[line.fold, line.group] += 1
+                cut_off[line.fold, g] += 1
         else:
             outcome, busy, word = ended[r], busy_us[r], drawn[r]
             spoken = outcome == ANSWERED
-            load[line.group, 0] += 1
-            load[line.group, 1] += busy
+            load[g, 0] += 1
+            load[g, 1] += busy
             if outcome == DELIVERED:
-                late = lag_us[line.group]
-                if late > validity_us[line.group]:
+                late = lag_us[g]
+                if late > validity_us[g]:
                     outcome = EXPIRED
                 elif at + late > end_us:
                     outcome = OPEN
                 told = outcome == DELIVERED and word < group.complaint_bound
                 engaged = outcome == DELIVERED and word >= group.engaged_bound
             elif outcome != LOST:
-                held_us[line.fold, line.group] += busy
+                held_us[line.fold, g] += busy
                 told = outcome != FAILED and word < group.complaint_bound
                 if at + busy > end_us:
                     outcome = OPEN
@@ -205,23 +211,23 @@ def account(
             lure = draw(key0, key1, group.again_stream, line.index, ordinal[r])[0] if group.again_bound > 0 else word
             react(line, group, at, outcome == INTERCEPTED, outcome == ANSWERED, b_number[r], lure)
         column = reason[r] * _OUTCOMES + outcome
-        daily[line.cell + line.elsewhere if at >= line.back_us else line.cell, column] += 1
-        folds[line.fold, line.group, column] += 1
+        daily[cell + line.elsewhere if at >= line.back_us else cell, column] += 1
+        folds[line.fold, g, column] += 1
         matched = matched_by[r]
         if matched != np.uint64(0):
             alone = 1 if matched & (matched - np.uint64(1)) == np.uint64(0) else 0
             rule = 0
             while matched != np.uint64(0):
                 if matched & np.uint64(1):
-                    rules[rule, line.group, 0] += 1
-                    rules[rule, line.group, 1] += alone
+                    rules[rule, g, 0] += 1
+                    rules[rule, g, 1] += alone
                 matched >>= np.uint64(1)
                 rule += 1
         if group.cli == CLI_OWN:
             if supply.response and not group.ordinary:
                 held = _count_reached(words, held, at, i, line, group, generation[r], ordinal[r], outcome)
-            numbers[line.fold, line.group] += fresh[r]
-            bought[line.fold, line.group] += generation[r] - line.bought
+            numbers[line.fold, g] += fresh[r]
+            bought[line.fold, g] += generation[r] - line.bought
             line.bought = generation[r]
             if fresh[r] and line.reported != generation[r] and group.found_bound > 0:
                 if draw(key0, key1, group.police_stream, line.index, generation[r])[1] < group.found_bound:
@@ -231,7 +237,7 @@ def account(
             if told and line.reported != generation[r]:
                 line.reported = generation[r]
                 line.watched = 1
-                complained[line.fold, line.group] += 1
+                complained[line.fold, g] += 1
                 held = _tell(words, held, COMPLAINED, at + late, i, line, group, generation[r], ordinal[r])
         if engaged:
             line.watched = 1

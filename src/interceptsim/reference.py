@@ -58,7 +58,7 @@ from interceptsim.randomness import (
 )
 from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP, WORD
 from interceptsim.results import Recorder
-from interceptsim.traffic.adaptation import RotateNumbers, SlowDown, SpreadEntries
+from interceptsim.traffic.adaptation import MoveToMessages, RotateNumbers, SlowDown, SpreadEntries, acts_on
 from interceptsim.traffic.model import CallerGroup, LineGroup, Profile
 from interceptsim.traffic.population import FOLDS, PANEL_STEP
 from interceptsim.units import DAY_US, HOUR_US, Delay
@@ -151,12 +151,10 @@ class Group:
         self.raids = changes.raids_on(spec.hub)
         self.raiding = stream_id(f"raid/{spec.id}")
         self.restrictions = [r for r in changes.restrictions if not r.lines or spec.id in r.lines]
-        adapting = spec.cli == "own" and not self.ordinary
-        self.adaptations = [
-            adaptation
-            for adaptation in world.scenario.adaptations
-            if adapting and adaptation.enabled and (not adaptation.lines or spec.id in adaptation.lines)
-        ]
+        self.adaptations = (
+            [] if isinstance(spec, CallerGroup) else [a for a in world.scenario.adaptations if acts_on(a, spec)]
+        )
+        self.messages: Group | None = None
 
 
 class Number:
@@ -167,6 +165,7 @@ class Number:
         self.digits = digits
         self.life_us = self.notice_us = self.resupply_us = 0
         self.content = self.link = self.text = 0
+        self.pick = 0
         self.answers: list[bool] = []
         self.was_presented = False
         self.was_reported = False
@@ -192,6 +191,9 @@ class Line:
         self.slow_until_us = 0
         self.again: int | None = None
         self.interceptions = 0
+        self.counts_as = group
+        self.in_a_row = 0
+        self.moved_until_us = 0
         self.gap = 0.0
         self.numbers: list[Number] = []
         self.number: Number | None = None
@@ -244,9 +246,13 @@ class ReferenceEngine:
             profile.id: Hours(profile, world.first_day.weekday(), self._days * 24, scenario.traffic.tick)
             for profile in scenario.traffic.profiles
         }
-        for position, spec in enumerate(population.names):
-            group = Group(position, spec, hours[spec.profile], world)
-            many = int(population.kept_lines[position])
+        groups = [Group(position, spec, hours[spec.profile], world) for position, spec in enumerate(population.names)]
+        of_messages = {g: int(k) for g, k in enumerate(population.groups["messages"]) if k >= 0}
+        for group in groups:
+            spec, position = group.spec, group.position
+            if position in of_messages:
+                group.messages = groups[of_messages[position]]
+            many = 0 if position in of_messages.values() else int(population.kept_lines[position])
             for index in range(group.first_index, group.first_index + many):
                 line = Line(len(self._lines), index, many, group)
                 if isinstance(spec, CallerGroup):
@@ -373,13 +379,14 @@ class ReferenceEngine:
             number.life_us = max(_delay(spec.number_life, life), 1)
             number.notice_us = _delay(spec.notice, notice)
             number.resupply_us = _delay(spec.resupply, resupply)
-        self._write(line, number, pick)
+        number.pick = pick
+        self._write(line, group, number, pick)
         line.numbers.append(number)
         return number
 
-    def _write(self, line: Line, number: Number, pick: int) -> None:
-        """Choose what a line's messages say: one of its campaign's templates."""
-        text = line.group.spec.text
+    def _write(self, line: Line, group: Group, number: Number, pick: int) -> None:
+        """Choose what a line's messages, those of a group, say: one of its campaign's templates."""
+        text = group.spec.text
         if text is not None:
             template = pick * text.templates >> 32
             name, score, carries, link = self._draw(stream_id("template"), line.campaign, template)
@@ -411,8 +418,13 @@ class ReferenceEngine:
         """Make one attempt, if the line has a number then; let the rules decide it, and somebody complain."""
         yield self._at(due_us, ATTEMPT, line.position << 64 | ordinal)
         number = line.number
+        line.counts_as, other = line.group, line.group.messages
+        if other is not None and self._now < line.moved_until_us:
+            line.counts_as, other = other, line.group
+        if other is not None:  # what might have been a call is a message, or the other way round
+            self._count(line, other, 0, NOT_MADE)
         if number is None or self._holds_back(line, words):
-            self._count(line, 0, NOT_MADE)
+            self._count(line, line.counts_as, 0, NOT_MADE)
             return
         attempt = self._visible(line, number, ordinal, words)
         judgement = self._filter.decide(attempt)
@@ -425,7 +437,7 @@ class ReferenceEngine:
         answered, duration_us = talk_us is not None, talk_us or 0
         self._filter.came_of(attempt, answered=answered, duration_us=duration_us)
         self._attempts += 1
-        self._count(line, judgement.reason, outcome)
+        self._count(line, line.counts_as, judgement.reason, outcome)
         self._count_rules(line, judgement.matched)
         if self._recorder and self._recorder.counting:
             attempt = attempt._replace(answered=answered, duration_us=duration_us)
@@ -438,8 +450,8 @@ class ReferenceEngine:
 
     def _fate(self, line: Line, ordinal: int, *, labelled: bool) -> tuple[int, int | None, int | None, int | None]:
         """Return what becomes of an attempt that passes, when somebody complains of it and falls for it, us of talk."""
-        group = line.group
-        circuit, end, length, reaction = self._draw(group.fates, line.index, ordinal)
+        group = line.counts_as
+        circuit, end, length, reaction = self._draw(line.group.fates, line.index, ordinal)
         complains, engages = reaction < group.complaint_bound, reaction >= group.engaged_bound
         measured = self._accounts.load[group.position]
         measured[0] += 1
@@ -481,7 +493,9 @@ class ReferenceEngine:
         number.answers.append(outcome == ANSWERED)
         line.interceptions += outcome == INTERCEPTED
         for adaptation in line.group.adaptations:
-            if isinstance(adaptation, RotateNumbers):
+            if isinstance(adaptation, MoveToMessages):
+                self._move(line, adaptation, outcome)
+            elif isinstance(adaptation, RotateNumbers):
                 last = number.answers[-adaptation.window :]
                 if len(last) == adaptation.window and sum(last) < adaptation.least_answered:
                     self._env.process(self._throw_away(line, number))
@@ -494,6 +508,14 @@ class ReferenceEngine:
             elif self._draw(line.group.again, line.index, ordinal)[0] < threshold(adaptation.ratio):
                 line.again = attempt.b_number
                 self._env.process(self._throw_away(line, number))
+
+    def _move(self, line: Line, adaptation: MoveToMessages, outcome: int) -> None:
+        """Let a line send messages for a time, when enough of its calls were intercepted in a row."""
+        if line.counts_as is not line.group:
+            return
+        line.in_a_row = line.in_a_row + 1 if outcome == INTERCEPTED else 0
+        if line.in_a_row == adaptation.after:
+            line.in_a_row, line.moved_until_us = 0, self._now + adaptation.lasts
 
     def _throw_away(self, line: Line, number: Number) -> Process:
         """Let a line give up its number a microsecond later."""
@@ -515,24 +537,26 @@ class ReferenceEngine:
             b_number = self._contact(line, words[1])
         if line.again is not None:
             b_number, line.again = line.again, None
-        text = 0
-        if group.spec.text is not None:
+        text, shown = 0, line.counts_as.spec.text
+        if shown is not None:
             if group.ordinary:  # every message of theirs is another
-                self._write(line, number, words[3])
-            most = round(group.spec.text.jitter * SCORE_ONE)
+                self._write(line, group, number, words[3])
+            elif not number.content:
+                self._write(line, line.counts_as, number, number.pick)
+            most = round(shown.jitter * SCORE_ONE)
             text = number.text + (words[3] * (2 * most + 1) >> 32) - most
         return Attempt(
             time_us=self._world.epoch_us + self._now,
-            channel=group.channel,
+            channel=line.counts_as.channel,
             a_number=a_number,
             b_number=b_number,
             a_kind=group.a_kind,
             entry=line.entry,
             b_carrier=self._carriers[_mixed(b_number) >> 56],
             roaming=group.spec.roaming,
-            content=number.content,
+            content=number.content if shown else 0,
             text_score=text,
-            link=number.link,
+            link=number.link if shown else 0,
             a_incoming=self._incoming(line) if "a_incoming" in self._world.core.needs else 0,
         )
 
@@ -557,7 +581,7 @@ class ReferenceEngine:
 
     def _notice(self, line: Line, number: Number, ordinal: int, outcome: int, complained_us: int | None) -> None:
         """Count a number at its first attempt, and whom it reaches; tell police of the first word about it."""
-        group = line.group
+        group = line.counts_as
         before = line.counted
         if before is not number:
             if before is not None and before.is_watched:
@@ -573,7 +597,7 @@ class ReferenceEngine:
         if not number.was_presented:
             number.was_presented = True
             self._accounts.numbers[line.fold, group.position] += self._counts
-            if self._draw(group.police, line.index, number.generation)[1] < group.found_bound:
+            if self._draw(line.group.police, line.index, number.generation)[1] < group.found_bound:
                 number.was_reported = True
                 self._tell(FOUND, self._now, line, number, ordinal)
         if complained_us is not None and not number.was_reported:
@@ -593,7 +617,8 @@ class ReferenceEngine:
         word["kind"], word["time_us"], word["ordinal"] = kind, time_us, ordinal
         word["line"], word["generation"], word["index"] = line.position, number.generation, line.index
         word["stream"] = group.people if kind == ENGAGED else group.police
-        word["group"], word["fold"], word["cell"], word["channel"] = group.position, line.fold, line.cell, group.channel
+        word["group"], word["fold"], word["cell"] = group.position, line.fold, line.cell
+        word["channel"] = line.counts_as.channel
         word["reached"], word["before"], word["talked"] = number.reached, number.before, number.talked
         if attempt is not None:
             word["b_number"], word["entry"] = attempt.b_number, attempt.entry
@@ -661,19 +686,19 @@ class ReferenceEngine:
         """Whether the warm-up is over."""
         return self._day >= 0
 
-    def _count(self, line: Line, reason: int, outcome: int) -> None:
+    def _count(self, line: Line, group: Group, reason: int, outcome: int) -> None:
         if self._counts:
             column = column_of(reason, outcome)
             kind, hub = line.kind, line.elsewhere if self._now >= line.back_us else line.group.spec.hub
-            self._daily[self._day, line.group.cell_of[kind, hub], column] += 1
-            self._accounts.folds[line.fold, line.group.position, column] += 1
+            self._daily[self._day, group.cell_of[kind, hub], column] += 1
+            self._accounts.folds[line.fold, group.position, column] += 1
 
     def _count_rules(self, line: Line, matched: int) -> None:
         """Count the rules that matched an attempt, and the one that did so alone."""
         rules = [rule for rule in range(matched.bit_length()) if matched >> rule & 1]
         for rule in rules:
-            self._accounts.rules[rule, line.group.position, 0] += self._counts
-            self._accounts.rules[rule, line.group.position, 1] += self._counts and len(rules) == 1
+            self._accounts.rules[rule, line.counts_as.position, 0] += self._counts
+            self._accounts.rules[rule, line.counts_as.position, 1] += self._counts and len(rules) == 1
 
     def _midnights(self, progress: Progress | None) -> Process:
         """Begin to count after the warm-up, set down each day's attempts, tell how far it is."""

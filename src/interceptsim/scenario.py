@@ -27,7 +27,7 @@ from interceptsim.response.plane import step_us
 from interceptsim.response.police import Police
 from interceptsim.response.supply import RaidHubs, RestrictSimSupply
 from interceptsim.tables import put, unchanged, validated
-from interceptsim.traffic.adaptation import Adaptation
+from interceptsim.traffic.adaptation import Adaptation, messages_of
 from interceptsim.traffic.model import CallerGroup, Hub, LineGroup, Name, Traffic
 from interceptsim.units import DAY_US, HOUR_US, MINUTE_US, Count, Duration, Ratio, format_duration
 
@@ -206,9 +206,17 @@ class Scenario(_Part):
         for callers in self.traffic.ordinary:
             _check_named(f"traffic.ordinary.{callers.id}.profile", "profile", callers.profile, profiles)
         for adaptation in self.adaptations:
+            moves = adaptation.kind == "move-to-messages"
+            own = [g.id for g in self.traffic.lines if g.cli == "own" and (g.channel == "voice" or not moves)]
+            what = f"group of {'calls' if moves else 'lines'} with own numbers"
             for name in adaptation.lines:
-                own = [g.id for g in self.traffic.lines if g.cli == "own"]
-                _check_named(f"adaptations.{adaptation.id}.lines", "group of lines with own numbers", name, own)
+                _check_named(f"adaptations.{adaptation.id}.lines", what, name, own)
+        ids = {*(group.id for group in self.traffic.lines), *(callers.id for callers in self.traffic.ordinary)}
+        for group in self.traffic.lines:
+            messages = messages_of(group, self.adaptations)
+            if messages and messages.id in ids:
+                where = f"traffic.lines.{messages.id}"
+                raise ConfigurationError(where, f"is how the messages of {group.id!r} are named; give it another 'id'")
         self._check_network(profiles)
         self._check_response()
         self._check_supply(hubs)

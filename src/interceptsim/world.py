@@ -361,6 +361,8 @@ class World:
         lines = self.population.lines
         count = np.zeros((FOLDS, len(self.channel)), np.int64)
         np.add.at(count, (lines["fold"], lines["group"]), 1)
+        messages = self.population.groups["messages"]
+        count[:, messages[messages >= 0]] = count[:, messages >= 0]
         return count * there
 
     def _alike(self, whole: NDArray[np.float64], there: NDArray[np.bool_]) -> float:

@@ -2,11 +2,13 @@
 
 Each acts on lines that own their numbers, and sees nothing but what its own line sees: whether its attempts were
 intercepted (the call fails at once) or answered. What a line would try is the same under every policy and every
-adaptation; they change which number it shows, where it comes in, whom it calls next, and which attempts it makes.
+adaptation; they change which number it shows, where it comes in, whom it calls next, which attempts it makes, and
+whether as calls or as messages.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -14,10 +16,19 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, model_validato
 
 from interceptsim.attempts import ENTRIES
 from interceptsim.randomness import threshold
-from interceptsim.traffic.model import Entry, Name
+from interceptsim.traffic.model import Entry, LineGroup, Name, TextScores
 from interceptsim.units import Duration, Ratio
 
-__all__ = ["Adaptation", "CallAgain", "RotateNumbers", "SlowDown", "SpreadEntries"]
+__all__ = [
+    "Adaptation",
+    "CallAgain",
+    "MoveToMessages",
+    "RotateNumbers",
+    "SlowDown",
+    "SpreadEntries",
+    "acts_on",
+    "messages_of",
+]
 
 
 class _Adaptation(BaseModel):
@@ -90,4 +101,36 @@ class CallAgain(_Adaptation):
         group["again_bound"] = threshold(self.ratio)
 
 
-Adaptation = Annotated[RotateNumbers | SlowDown | SpreadEntries | CallAgain, Discriminator("kind")]
+class MoveToMessages(_Adaptation):
+    """After `after` intercepted calls in a row a line sends messages to those it would call, as long as it `lasts`.
+
+    Each latent attempt of such a line may be a call or a message, and at most one of the two is made. Messages say what
+    `text` tells, and are counted as those of a group of their own, whose id ends in "-messages".
+    """
+
+    kind: Literal["move-to-messages"]
+    after: Annotated[int, Field(ge=1, le=1000)] = 3
+    lasts: Duration
+    text: TextScores
+
+    def compile(self, group: np.void) -> None:
+        """Write the parameters into a group of lines."""
+        group["move_after"], group["move_us"] = self.after, self.lasts
+
+
+Adaptation = Annotated[RotateNumbers | SlowDown | SpreadEntries | CallAgain | MoveToMessages, Discriminator("kind")]
+
+
+def messages_of(spec: LineGroup, adaptations: Iterable[Adaptation]) -> LineGroup | None:
+    """Return as which group the messages of a group of calls are counted, None where its lines only call."""
+    for adaptation in adaptations:
+        if isinstance(adaptation, MoveToMessages) and acts_on(adaptation, spec):
+            changes = {"id": f"{spec.id}-messages", "channel": "sms", "text": adaptation.text}
+            return spec.model_copy(update=changes)
+    return None
+
+
+def acts_on(adaptation: Adaptation, spec: LineGroup) -> bool:
+    """Whether lines of a group adapt so: lines that own their numbers, and move to messages only from calls."""
+    able = spec.cli == "own" and (spec.channel == "voice" or not isinstance(adaptation, MoveToMessages))
+    return able and adaptation.enabled and spec.id in (adaptation.lines or (spec.id,))

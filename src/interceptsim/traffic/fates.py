@@ -51,7 +51,7 @@ def fates_of(lines: Table, groups: Table, supply: Supply, rows: Rows, n: Scalar)
     Return outcomes (uint8; of a message: DELIVERED), us for which a circuit is wanted (int64), and 32-bit draws for
     what people then do (uint32); write us of talk into `rows.duration_us`, of calls that are not lost.
     """
-    which, code = rows.line, rows.code
+    which, code, channel = rows.line, rows.code, rows.channel
     chosen, m, w0, w1, w2, w3 = _draw_all(lines, groups, supply, rows, n)
     outcome, busy_us, word = np.empty(n, np.uint8), np.zeros(n, np.int64), np.empty(n, np.uint32)
     # the row of each delay, by its law; below 0, by -1 - row, where it is of talk
@@ -67,7 +67,7 @@ def fates_of(lines: Table, groups: Table, supply: Supply, rows: Rows, n: Scalar)
         line = lines[which[r]]
         group = groups[line.group]
         word[r] = w3[k]
-        if group.channel == SMS:
+        if channel[r] == SMS:
             outcome[r] = DELIVERED
             continue
         end = w1[k]

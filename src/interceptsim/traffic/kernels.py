@@ -91,6 +91,9 @@ GROUP = np.dtype(
         ("keep_bound", "u8"),  # threshold of the draw for an attempt that it still makes
         ("again_bound", "u8"),  # and for one that is tried again from a fresh number
         ("entries", "i8"),  # how many entries it changes among
+        ("move_after", "i8"),  # after so many intercepted calls in a row it sends messages, 0: never,
+        ("move_us", "i8"),  # for so long;
+        ("messages", "i8"),  # the group as which these are counted, -1: none
         ("restricted_us", "i8"),  # replacements of numbers that die from here on
         ("slower", "f8"),  # take so many times as long
         ("gap", "f8"),  # mean operational time between attempts of a line of mean rate
@@ -138,6 +141,8 @@ LINE = np.dtype(
         ("starts_us", "i8"),  # the line makes attempts from here, a start of an hour,
         ("ends_us", "i8"),  # to here, excluded
         ("slow_until_us", "i8"),  # the line holds attempts back up to here
+        ("moved_until_us", "i8"),  # the line sends messages up to here
+        ("in_a_row", "i4"),  # calls intercepted one after the other
         ("away_us", "i8"),  # a raid takes the line away here,
         ("back_us", "i8"),  # and it is at work again from here on,
         ("elsewhere", "i4"),  # its rows of the daily accounts being so much further on
@@ -218,6 +223,7 @@ def _begin_number(line: Record, group: Record, key0: Scalar, key1: Scalar) -> No
     elif group.cli == CLI_OWN:
         serial = group.serial + np.int64(line.index) + line.generation * group.serial_step
         line.a_number = own_number(serial, group.own_kind, group.country_code)
+    line.content = 0
     if group.channel == SMS:
         line.content, line.link, line.text = _write(line.campaign, group, key0, key1, w3)
 
@@ -460,7 +466,12 @@ def _again(w1: Scalar, w2: Scalar) -> Scalar:
 def react(
     line: Record, group: Record, at_us: Scalar, intercepted: Scalar, answered: Scalar, b_number: Scalar, word: Scalar
 ) -> None:
-    """Let a line that adapts react to what became of its attempt; `word` is a 32-bit draw."""
+    """Let a line that adapts react to what became of its attempt, a call or message of `group`; `word` is a draw."""
+    if group.move_after > 0 and group.channel != SMS:
+        line.in_a_row = line.in_a_row + 1 if intercepted else 0
+        if line.in_a_row >= group.move_after:
+            line.in_a_row = 0
+            line.moved_until_us = at_us + group.move_us
     line.tried += 1
     line.answers = line.answers << np.uint64(1) | np.uint64(answered)
     gone = False
@@ -580,7 +591,20 @@ def generate(
             held_back = False
             if group.adapts and due < line.slow_until_us:
                 held_back = _again(whom[k], rest[k]) >= group.keep_bound
-            if due >= line.born_us and not held_back:
+            made = due >= line.born_us and not held_back
+            cell = line.cell + line.elsewhere if due >= line.back_us else line.cell
+            writes = group.channel == SMS
+            writer = group
+            if group.messages >= 0:  # of call and message one at the most is made
+                writer = groups[group.messages]
+                writes = due < line.moved_until_us
+                if made and writes:
+                    daily[cell, 0] += 1
+                    folds[line.fold, line.group, 0] += 1
+                else:
+                    daily[cell + writer.first_type - group.first_type, 0] += 1
+                    folds[line.fold, group.messages, 0] += 1
+            if made:
                 b_number = callee[k]
                 carrier = callee_carrier[k]
                 if group.contacts > 0 and words[k] >= group.stranger_bound:
@@ -598,17 +622,21 @@ def generate(
                 rows.time_us[n] = epoch_us + due
                 rows.b_number[n] = b_number
                 rows.b_carrier[n] = carrier
-                rows.channel[n] = group.channel
+                rows.channel[n] = writer.channel if writes else group.channel
                 rows.entry[n] = line.entry
                 rows.a_kind[n] = group.a_kind
                 rows.roaming[n] = group.roaming
-                rows.content[n] = line.content
-                if group.channel == SMS:
+                rows.content[n] = 0
+                if writes:
+                    if line.content == 0:
+                        pick = draw(key0, key1, group.number_stream, line.index, line.generation)[3]
+                        line.content, line.link, line.text = _write(line.campaign, writer, key0, key1, pick)
+                    rows.content[n] = line.content
                     if group.ordinary:  # every message of theirs is another
                         line.content, line.link, line.text = _write(line.campaign, group, key0, key1, words[k])
                         rows.content[n] = line.content
-                    jitter = np.int64(np.uint64(words[k]) * np.uint64(2 * group.text_jitter + 1) >> np.uint64(32))
-                    rows.text_score[n] = line.text + jitter - group.text_jitter
+                    jitter = np.int64(np.uint64(words[k]) * np.uint64(2 * writer.text_jitter + 1) >> np.uint64(32))
+                    rows.text_score[n] = line.text + jitter - writer.text_jitter
                     rows.link[n] = line.link
                 else:
                     rows.text_score[n] = 0
@@ -628,7 +656,7 @@ def generate(
                     line.fresh = 0
                 n += 1
             else:
-                daily[line.cell + line.elsewhere if due >= line.back_us else line.cell, 0] += 1
+                daily[cell, 0] += 1
                 folds[line.fold, line.group, 0] += 1
             operational += np.int64(gap[k] * line.gap)
             ordinal += 1

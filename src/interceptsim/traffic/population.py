@@ -8,7 +8,7 @@ index in the group alone, so a line is the same line at every scale and whatever
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from interceptsim.attempts import CHANNELS, ENTRIES, SCORE_ONE, Truth
 from interceptsim.numbering import INTERNATIONAL, NATIONAL, OWN_SERIALS, RANDOM_SERIALS, SHORT_CODE, parse_number
 from interceptsim.randomness import stream_id, threshold
-from interceptsim.traffic.adaptation import Adaptation
+from interceptsim.traffic.adaptation import Adaptation, acts_on, messages_of
 from interceptsim.traffic.bands import Band, bands_of
 from interceptsim.traffic.kernels import (
     CLI_FIXED,
@@ -112,7 +112,7 @@ class Population:
                      rates, and has all their names
     cells            what each row of the daily accounts is of
     full_lines       float64 (groups,): lines of the full-size world
-    kept_lines       int64 (groups,): lines of this run
+    kept_lines       int64 (groups,): lines of this run; lines that may move to messages count in both of their groups
     per_day          float64 (groups,): latent attempts on a mean day of the full-size world
     """
 
@@ -155,6 +155,7 @@ def _group_record(spec: LineGroup | CallerGroup, country_code: int, profile: int
     group["template_stream"] = stream_id("template")  # campaigns share theirs across groups
     group["engaged_bound"] = threshold(1.0)
     group["restricted_us"], group["slower"] = NEVER, 1.0
+    group["messages"] = -1
     group["gap"] = week_us / (7.0 * spec.attempts_per_day)
     group["rate_sigma"] = spec.rate_sigma
     group["profile"] = profile
@@ -174,13 +175,18 @@ def _group_record(spec: LineGroup | CallerGroup, country_code: int, profile: int
     group["labelled_bound"] = threshold(min(failed + answered * (1 - spec.calls.label_effect), 1.0))
     group["ring"] = spec.calls.ring.law
     group["talk"] = spec.calls.talk.law
+    _writes(group, spec)
+    return group
+
+
+def _writes(group: np.void, spec: LineGroup | CallerGroup) -> None:
+    """Fill in what the group's messages are like, if it sends any."""
     if spec.text is not None:
         group["text_mean"] = spec.text.mean
         group["text_deviation"] = spec.text.deviation
         group["text_jitter"] = round(spec.text.jitter * SCORE_ONE)
         group["templates"] = spec.text.templates
         group["link_bound"] = threshold(spec.text.link_ratio)
-    return group
 
 
 def _of_fraud(group: np.void, spec: LineGroup, reactions: Reactions) -> None:
@@ -188,18 +194,23 @@ def _of_fraud(group: np.void, spec: LineGroup, reactions: Reactions) -> None:
     group["life"] = spec.number_life.law
     group["notice"] = spec.notice.law
     group["resupply"] = spec.resupply.law
-    channel = CHANNELS.index(spec.channel)
-    group["complaint_bound"] = threshold(reactions.complaint[channel])
-    group["engaged_bound"] = threshold(1.0 - reactions.engaged[channel])
-    group["found_bound"] = threshold(reactions.found)
+    _is_met(group, spec, reactions)
     if spec.presents is not None:
         group["presents"], group["a_kind"] = parse_number(spec.presents)
 
 
+def _is_met(group: np.void, spec: LineGroup, reactions: Reactions) -> None:
+    """Fill in how people and police react to it."""
+    channel = CHANNELS.index(spec.channel)
+    group["complaint_bound"] = threshold(reactions.complaint[channel])
+    group["engaged_bound"] = threshold(1.0 - reactions.engaged[channel])
+    group["found_bound"] = threshold(reactions.found)
+
+
 def _react(group: np.void, spec: LineGroup, adaptations: Iterable[Adaptation]) -> None:
-    """Let lines that own their numbers adapt as the scenario says."""
-    for adaptation in adaptations if spec.cli == "own" else ():
-        if adaptation.enabled and spec.id in (adaptation.lines or (spec.id,)):
+    """Let lines of a group adapt as the scenario says."""
+    for adaptation in adaptations:
+        if acts_on(adaptation, spec):
             adaptation.compile(group)
             group["adapts"] = True
 
@@ -338,4 +349,43 @@ def build_population(
     start_lines(lines, groups, table, key, calendar.reached, calendar.weight)
     shared_from = int(kept[: len(own) + len(bands)].sum())
     per_day = full_lines * per_line
-    return Population(lines, groups, table, names, tuple(cells), by_id, shared_from, full_lines, kept, per_day)
+    found = Population(lines, groups, table, names, tuple(cells), by_id, shared_from, full_lines, kept, per_day)
+    return _with_messages(found, adaptations, reactions)
+
+
+def _with_messages(found: Population, adaptations: Iterable[Adaptation], reactions: Reactions) -> Population:
+    """Add a group for the messages of each group whose lines may move from calls to messages.
+
+    It is of the same lines, and has a row of the daily accounts for each of theirs.
+    """
+    moving = [
+        (g, moved)
+        for g, spec in enumerate(found.names)
+        if isinstance(spec, LineGroup) and (moved := messages_of(spec, adaptations)) is not None
+    ]
+    if not moving:
+        return found
+    groups, types, cells = found.groups, found.types, list(found.cells)
+    of = [g for g, _ in moving]
+    for g, spec in moving:
+        calls = [row for row, cell in enumerate(found.cells) if cell.group == g]
+        group = groups[g : g + 1].copy()
+        group["first_type"] += len(cells) - calls[0]
+        group["last_type"] += len(cells) - calls[0]
+        group["channel"] = CHANNELS.index(spec.channel)
+        _writes(group[0], spec)
+        _is_met(group[0], spec, reactions)
+        groups["messages"][g] = len(groups)
+        cells += [found.cells[row]._replace(group=len(groups)) for row in calls]
+        types = np.concatenate([types, types[calls]])
+        groups = np.concatenate([groups, group])
+    return replace(
+        found,
+        groups=groups,
+        types=types,
+        names=(*found.names, *(spec for _, spec in moving)),
+        cells=tuple(cells),
+        full_lines=np.append(found.full_lines, found.full_lines[of]),
+        kept_lines=np.append(found.kept_lines, found.kept_lines[of]),
+        per_day=np.append(found.per_day, found.per_day[of]),
+    )
