@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# As many files of tests at a time as there are cores, four at most.
+ABREAST := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: run test check browser lint notebooks docs bench
 
@@ -10,7 +12,7 @@ run: .venv/kernels
 	$(BIN)/interceptsim run china-2025 --scale 1:100 --report runs/china-2025.html
 
 test: .venv/kernels
-	$(BIN)/pytest -q -m "not browser"
+	$(BIN)/pytest -q $(ABREAST) -m "not browser"
 
 # Needs Debian's chromium.
 browser: .venv/kernels
@@ -18,7 +20,7 @@ browser: .venv/kernels
 
 # Before each commit: lint, types, import contracts, fast tests.
 check: lint .venv/kernels
-	$(BIN)/pytest -q -m "not slow and not browser"
+	$(BIN)/pytest -q $(ABREAST) -m "not slow and not browser"
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from interceptsim.errors import ConfigurationError
 from interceptsim.ledger import figure, figures, parameters, shipped, shipped_names
-from interceptsim.scenario_files import load
+from interceptsim.scenario_files import _merged, load
 
 STATUSES = {"reported", "measured", "derived", "assumed"}
 
@@ -138,7 +138,10 @@ def tables():
 
 @pytest.fixture(scope="module")
 def written():
-    file = tomllib.loads(shipped("configs", "china-2025.toml").read_text("utf-8"))
+    top = tomllib.loads(shipped("configs", "china-2025.toml").read_text("utf-8"))
+    file = {}
+    for name in [*top["extends"], "china-2025.toml"]:  # as written, before what was fitted takes its place
+        file = _merged(file, tomllib.loads(shipped("configs", name).read_text("utf-8")))
     for part in ("policies", "adaptations"):
         file[part] = [{"id": entry["kind"], **entry} for entry in file[part]]
     return file

@@ -3,7 +3,7 @@
 import pytest
 
 from interceptsim.errors import ConfigurationError
-from interceptsim.ledger import shipped_names
+from interceptsim.ledger import shipped, shipped_names
 from interceptsim.scenario import Scenario
 from interceptsim.scenario_files import load, load_policies, toml_of
 from interceptsim.tables import value_at
@@ -248,7 +248,7 @@ def test_a_scenario_with_fitted_values_reads_back_equal(write):
 def test_what_the_base_was_fitted_to_is_inherited_with_its_values(write):
     scenario = load(write('extends = "china-2025"\ntitle = "another"\n'))
     assert scenario.fitted == CHINA.fitted
-    assert scenario.replace({"title": CHINA.title, "extends": None}) == CHINA
+    assert scenario.replace({"title": CHINA.title, "extends": CHINA.extends}) == CHINA
 
 
 @pytest.mark.parametrize(
@@ -361,10 +361,39 @@ def test_a_file_of_changes_is_read_as_the_changed_scenario(tmp_path, changes):
     file = tmp_path / "mine.toml"
     file.write_text(toml_of("china-2025", changes, name="mine"), "utf-8")
     wanted = load("china-2025").replace(changes)
-    assert load(file).model_copy(update={"name": "china-2025", "extends": None}) == wanted
+    assert load(file).model_copy(update={"name": "china-2025", "extends": wanted.extends}) == wanted
     assert load(file).name == "mine"
 
 
 def test_a_file_of_changes_that_lead_nowhere_is_refused():
     with pytest.raises(ConfigurationError, match="did you mean 'delay'"):
         toml_of("minimal", {"policies.reject-listed-numbers.delai.x": "2h"}, name="mine")
+
+
+# Scenarios in parts
+
+
+def test_files_that_are_extended_are_laid_over_one_another_in_their_order(write):
+    write("title = 'one'\n[police]\nsms_complaint_ratio = 0.5\nvoice_complaint_ratio = 0.5\n", name="one.toml")
+    write("[police]\nvoice_complaint_ratio = 0.25\n", name="two.toml")
+    whole = load(write('extends = ["minimal", "one.toml", "two.toml"]\n[police]\nsms_complaint_ratio = 0.75\n'))
+    assert whole.title == "one"
+    assert (whole.police.voice_complaint_ratio, whole.police.sms_complaint_ratio) == (0.25, 0.75)
+    assert whole.extends == ("minimal", "one.toml", "two.toml")
+
+
+def test_a_shipped_scenario_written_elsewhere_still_finds_its_parts(write):
+    text = shipped("configs", "china-2025.toml").read_text("utf-8")
+    assert load(write(text)) == load("china-2025")
+
+
+@pytest.mark.parametrize("given", ["3", "[]", '["minimal", 3]'])
+def test_what_a_file_extends_has_to_be_names(write, given):
+    assert "wanted names or files of scenarios" in str(refusal(write(f"extends = {given}\n")))
+
+
+def test_every_shipped_file_is_a_page_and_every_part_is_used():
+    configs = shipped("configs", "")
+    assert max(len(path.read_text("utf-8").splitlines()) for path in configs.rglob("*.toml")) <= 110
+    parts = {f"{path.parent.name}/{path.name}" for path in (configs / "china").glob("*.toml")}
+    assert parts == set(load("china-2025").extends)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from interceptsim.experiments.sweep import Sweep, open_sweep, sweep
     from interceptsim.filtering.plan import FilterCore, compile_filter
     from interceptsim.ledger import figures, parameters
+    from interceptsim.response.contacts import Contacts, Warnings
     from interceptsim.results import RunResult, open_run
     from interceptsim.scenario import Scenario
     from interceptsim.scenario_files import load
@@ -42,6 +43,7 @@ _HOMES = {
     "ColumnError": "errors",
     "Comparison": "experiments.compare",
     "ConfigurationError": "errors",
+    "Contacts": "response.contacts",
     "Decisions": "attempts",
     "FilterCore": "filtering.plan",
     "InterceptSimError": "errors",
@@ -56,6 +58,7 @@ _HOMES = {
     "Study": "experiments.study",
     "Sweep": "experiments.sweep",
     "Truth": "attempts",
+    "Warnings": "response.contacts",
     "calibrate": "calibration",
     "compare": "experiments.compare",
     "compile_filter": "filtering.plan",
@@ -82,6 +85,7 @@ __all__ = [
     "ColumnError",
     "Comparison",
     "ConfigurationError",
+    "Contacts",
     "Decisions",
     "FilterCore",
     "InterceptSimError",
@@ -96,6 +100,7 @@ __all__ = [
     "Study",
     "Sweep",
     "Truth",
+    "Warnings",
     "calibrate",
     "compare",
     "compile_filter",

@@ -499,7 +499,7 @@ def replay(records: str, follow: bool, as_json: bool, **options: Any) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON Schema of each and nothing else.")
 def policies(as_json: bool) -> None:
-    """List every blocking policy with what it does and its parameters."""
+    """List every policy with what it does and its parameters."""
     from interceptsim.registry import policy_kinds
     from interceptsim.scenario import AsWritten
 

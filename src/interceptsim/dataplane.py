@@ -59,13 +59,13 @@ class _Worker:
         self.found: list[np.ndarray] = []
         self.presented = np.zeros(batch_rows, PRESENTED)
         self.held = 0
-        self.busy_ns = [0, 0]  # processor time spent on fraudsters' lines and on ordinary ones
+        self.busy_ns = [0, 0]  # time spent on fraudsters' lines and on ordinary ones
 
     def time_fraud(self, work: Callable[..., None], *given: Any) -> None:
         """Do some work on fraudsters' lines."""
-        self.busy_ns[0] -= time.thread_time_ns()
+        self.busy_ns[0] -= time.perf_counter_ns()
         work(self, *given)
-        self.busy_ns[0] += time.thread_time_ns()
+        self.busy_ns[0] += time.perf_counter_ns()
 
 
 class _Agenda:
@@ -192,7 +192,7 @@ class DataPlane:
             cursor, stop = agenda.blocks[block]
             of_ordinary = cursor >= agenda.ordinary
             pending = 0
-            worker.busy_ns[of_ordinary] -= time.thread_time_ns()
+            worker.busy_ns[of_ordinary] -= time.perf_counter_ns()
             while cursor < stop or pending:
                 if core.says:
                     n, cursor, pending = generate(*supply, cursor, stop, pending, *into, a.daily, a.folds, a.idle_us)
@@ -214,7 +214,7 @@ class DataPlane:
                     worker.words,
                 )
                 self._keep(worker, n, held)
-            worker.busy_ns[of_ordinary] += time.thread_time_ns()
+            worker.busy_ns[of_ordinary] += time.perf_counter_ns()
 
     def _settle(self, worker: _Worker, n: int, state: NDArray[np.int64]) -> None:
         """Decide and account for the rows of a worker, asking the rules outside the kernels first."""
@@ -405,7 +405,7 @@ class DataPlane:
 
     @property
     def ordinary_time_ratio(self) -> float:
-        """Which part of the processor time that lines took went to ordinary callers' lines."""
+        """Which part of the time that lines took went to ordinary callers' lines."""
         fraud, ordinary = (sum(worker.busy_ns[k] for worker in self._workers) for k in (0, 1))
         return ordinary / max(fraud + ordinary, 1)
 

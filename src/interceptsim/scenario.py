@@ -171,7 +171,7 @@ class Scenario(_Part):
 
     name: Name
     title: str
-    extends: str | None = None
+    extends: str | tuple[str, ...] | None = None
     period: Period
     population: Population
     hubs: Annotated[tuple[Hub, ...], Field(min_length=1)]
@@ -413,10 +413,11 @@ class AsWritten(GenerateJsonSchema):
 
 
 def schema() -> str:
-    """Return the JSON Schema of scenario files, where a group of callers may be `like` another."""
+    """Return the JSON Schema of scenario files: one may extend others, and a group of callers be `like` another."""
     found = Scenario.model_json_schema(schema_generator=AsWritten)
     for name in ("LineGroup", "CallerGroup"):
         group = found["$defs"][name]
         group["properties"]["like"] = {"type": "string"}
         group["anyOf"] = [{"required": group.pop("required")}, {"required": ["id", "like"]}]
+    found["anyOf"] = [{"required": found.pop("required")}, {"required": ["extends"]}]
     return json.dumps(found, indent=2, ensure_ascii=False)

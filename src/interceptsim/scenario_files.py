@@ -122,19 +122,30 @@ def _tables(name: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     return _laid(own, path, (*seen, real))
 
 
-def _laid(own: dict[str, Any], path: Path, seen: tuple[str, ...]) -> dict[str, Any]:
-    """Return tables from the file at `path` laid over those of the file they extend, fitted values in their places.
+def _extended(path: Path, name: str) -> str | Path:
+    """Return what a file extends by a name: a scenario's name, or a file beside it, else one of those shipped."""
+    beside = path.parent / name
+    if beside.suffix != ".toml":
+        return name
+    with_package = shipped("configs", name)
+    return with_package if with_package.is_file() and not beside.is_file() else beside
 
-    What the extended file was fitted to still is, where the value is still the same.
+
+def _laid(own: dict[str, Any], path: Path, seen: tuple[str, ...]) -> dict[str, Any]:
+    """Return tables from the file at `path` laid over those of the files they extend, fitted values in their places.
+
+    Files that are extended are laid over one another in their order. What they were fitted to still is, where the value
+    is still the same.
     """
     base: dict[str, Any] = {}
     if "extends" in own:
         given = own["extends"]
-        if not isinstance(given, str):
-            raise ConfigurationError(f"{path}: extends", "wanted the name or the file of a scenario", given=given)
-        beside = path.parent / given
+        names = given if isinstance(given, list) else [given]
+        if not names or not all(isinstance(name, str) for name in names):
+            raise ConfigurationError(f"{path}: extends", "wanted names or files of scenarios, or of parts", given=given)
         with told_within(f"{path}: extends"):
-            base = _tables(beside if beside.suffix == ".toml" else given, seen)
+            for name in names:
+                base = _merged(base, _tables(_extended(path, name), seen))
     fitted = validated(_FittedTable, {"fitted": own.pop("fitted", {})}, str(path)).fitted
     tables = _merged(base, own)
     inherited = unchanged(base.get("fitted", {}), base, tables)

@@ -6,154 +6,34 @@ draws and nothing else. It is written after what the documentation of people, po
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from books import CALL, FREEZE, GOLDEN, LN2, LOW, NEVER, VISIT, Books, Number, Other, Person, choice, drawn, mixed
 from textbook import HANDED_OVER, PAYS, REACHED, STOPS, Clock, Desk, Job, Process
 
 from interceptsim.ledger import provinces
-from interceptsim.randomness import (
-    delay_us,
-    draw,
-    exp_of,
-    index_below,
-    log_of,
-    mix64,
-    normal_quantile,
-    poisson,
-    stream_id,
-    threshold,
-    unit,
-)
+from interceptsim.randomness import exp_of, index_below, log_of, normal_quantile, stream_id, threshold, unit
 from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP
-from interceptsim.response.records import DESKS, MEASURES, WAIT_BINS
-from interceptsim.units import DAY_US, HOUR_US, YEAR_DAYS, Delay
-
-LN2 = 0.6931471805599453
-LOW = 2**32 - 1
-GOLDEN = 0x9E3779B97F4A7C15
-CALL, VISIT, FREEZE = range(3)
-NEVER = 2**62
+from interceptsim.response.records import WAIT_BINS
+from interceptsim.units import DAY_US, HOUR_US, YEAR_DAYS
 
 
-def mixed(value: int) -> int:
-    return int(mix64(np.uint64(value)))
-
-
-def drawn(delay: Delay, word: int) -> int:
-    return int(delay_us(word, *delay.law))
-
-
-def choice(word: int, shares: list[float]) -> int:
-    """Which of several comes of a draw, each with its share."""
-    ends = np.cumsum(shares) / np.sum(shares)
-    return next((k for k, end in enumerate(ends[:-1]) if word < threshold(min(float(end), 1.0))), len(shares) - 1)
-
-
-@dataclass
-class Number:
-    line: int
-    generation: int
-    stream: int
-    index: int
-    group: int
-    fold: int
-    kind: int
-    known_us: int = NEVER
-    handed_over: bool = False
-    given_up: tuple[int, int, int] | None = None  # whom it reached, before the hand-over, and talked to of those
-    people: list[Person] = field(default_factory=list)
-
-
-@dataclass(eq=False)
-class Person:
-    stream: int
-    entity: int
-    ordinal: int
-    contact_us: int
-    kind: int
-    province: int
-    age: int
-    source: int
-    fold: int
-    number: Number | None
-    each_fen: int
-    grooming_us: int
-    engaged: bool = True
-    warned_us: int = NEVER
-    paid_us: list[int] = field(default_factory=list)
-
-    @property
-    def uid(self) -> int:
-        return mixed(self.stream ^ mixed(self.entity ^ mixed(self.ordinal)))
-
-
-@dataclass(eq=False)
-class Other:
-    """Somebody at no risk whom a number talked to."""
-
-    kind: int
-    province: int
-    source: int
-    fold: int
-
-
-class NaiveResponse:
+class NaiveResponse(Books):
     """Everybody's story, told by SimPy; `ledger` collects what happened."""
 
     def __init__(self, people: Any, police: Any, policies: Any, setting: Any) -> None:
-        self.people, self.police, self.setting = people, police, setting
+        super().__init__(people, setting)
+        self.police = police
         self.policies = {policy.kind: policy for policy in policies}
-        self.key = tuple(setting.key)
         self.clock = Clock()
         self.numbers: dict[tuple[int, int], Number] = {}
         self.everybody: list[Person] = []
         self.reports: dict[tuple[int, int], bool] = {}
         self.messages = self.calls_at_no_risk = 0
-        self.remembered = 0.0
-        self.tally: Counter[tuple[int, ...]] = Counter()
-        self.daily: Counter[tuple[int, ...]] = Counter()
-        self.cells: Counter[tuple[int, ...]] = Counter()
-        self.waits: Counter[tuple[int, ...]] = Counter()
-        self.served: Counter[tuple[int, ...]] = Counter()
         self.desks = self._open_desks()
         if people.internet > 0:
             self.clock.process(self._internet())
-
-    # Draws and counts.
-
-    def draw(self, stream: int, entity: int, ordinal: int) -> tuple[int, ...]:
-        return tuple(int(word) for word in draw(*self.key, stream, entity, ordinal))
-
-    def words(self, person: Person, which: int, salt: int = 0) -> tuple[int, ...]:
-        return self.draw(person.stream ^ salt, person.entity, person.ordinal << 8 | which)
-
-    def heeds(self, person: Person, word: int, ratio: float, weary: int) -> bool:
-        """Whether a warning is heeded: less often for each false one that the person remembers."""
-        ratio *= self.people.types[person.kind].heeding
-        if self.people.fatigue > 0:
-            for _ in range(int(poisson(weary, self.remembered))):
-                ratio *= 1.0 - self.people.fatigue
-        return word < ratio * 2**32
-
-    def day(self, at_us: int) -> int | None:
-        first = self.setting.warm_up_days
-        return None if at_us < first * DAY_US else min(at_us // DAY_US - first, self.setting.days - 1)
-
-    def count(self, what: str, at_us: int, of: Any, amount: int = 1, *, at_risk: bool = True) -> None:
-        """Count something of a person, of somebody at no risk, or of a number."""
-        day, measure = self.day(at_us), MEASURES.index(what)
-        if day is None:
-            return
-        source = of.group if isinstance(of, Number) else of.source
-        self.tally[of.fold, source, measure] += amount
-        self.daily[day, of.kind, measure] += amount
-        if isinstance(of, Person) and at_risk:
-            start = self.setting.start
-            months = (np.datetime64(start) + day).astype("datetime64[M]") - np.datetime64(start, "M")
-            self.cells[months.astype(int), of.kind, of.province, of.age, measure] += amount
 
     # Police.
 
@@ -538,7 +418,7 @@ class NaiveResponse:
                     self._again(VISIT, job, now + policy.again)
         return drawn(policy.visit, length)
 
-    def _freeze(self, job: Job, now: int, length: int, word: int) -> int:
+    def _freeze(self, job: Job, now: int, length: int, _: int) -> int:
         """Stop what is left of a victim's transfers along the accounts they went through."""
         policy, whom = self.policies["freeze-transfers"], job.whom
         for nth, paid_us in enumerate(whom.paid_us):
@@ -571,20 +451,3 @@ class NaiveResponse:
                 total, before, _ = reached(np.array([number.line]), np.array([number.generation]))[0].tolist()
                 self._send(number, end_us, total - before)
         return sum(person.engaged for person in self.everybody)
-
-    def differences(self, ledger: Any) -> list[str]:
-        """Tell in which counts a ledger of the compiled response is another."""
-        found = []
-        for name in ("tally", "daily", "cells", "served", "waits"):
-            counted = getattr(ledger, name)
-            own = np.zeros_like(counted)
-            for at, amount in getattr(self, name).items():
-                own[at] = amount
-            for at in np.argwhere(own != counted).tolist():
-                what = (
-                    MEASURES[at[-1]]
-                    if name in {"tally", "daily", "cells"}
-                    else (DESKS[at[-2 if name == "waits" else 1]])
-                )
-                found.append(f"{name} {what} {at}: {counted[tuple(at)]}, wanted {own[tuple(at)]}")
-        return found

@@ -83,7 +83,7 @@ class Wrong(PhoneTheOld):
         super().__init__("wrong")
         self.wrong = wrong
 
-    def respond(self, contacts: Contacts) -> Warnings:
+    def respond(self, _: Contacts) -> Warnings:
         return self.wrong
 
 
@@ -106,7 +106,7 @@ def test_what_does_not_fit_the_contacts_is_one_clear_error(few: Scenario, wrong:
 
 def test_a_policy_may_warn_nobody(few: Scenario) -> None:
     class Silent(PhoneTheOld):
-        def respond(self, contacts: Contacts) -> None:  # type: ignore[override]
+        def respond(self, _: Contacts) -> None:  # type: ignore[override]
             return None
 
     options = {"scale": 1_000_000, "days": 1}
