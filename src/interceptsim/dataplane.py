@@ -17,26 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interceptsim.attempts import AttemptBatch, Rows, empty_rows
-from interceptsim.dataplane_kernels import (
-    PRESENTED,
-    account,
-    advance_lines,
-    advance_shared,
-    decide_presented,
-    list_numbers,
-    order_part,
-    present_lines,
-    reached_by,
-    take_presented,
-    watch_numbers,
-)
+from interceptsim.dataplane_kernels import account, advance_lines, list_numbers, reached_by, watch_numbers
 from interceptsim.errors import LookaheadError
 from interceptsim.filtering.kernels import ARGUMENTS, decide
 from interceptsim.filtering.plan import NumberIndex, state_table
 from interceptsim.network.load import validity_of
 from interceptsim.response.police import WORD
+from interceptsim.shared_kernels import (
+    PRESENTED,
+    advance_shared,
+    decide_presented,
+    order_part,
+    present_lines,
+    take_presented,
+)
 from interceptsim.traffic.agenda import lines_due
-from interceptsim.traffic.kernels import Supply, empty_draws, end_lines, generate
+from interceptsim.traffic.kernels import generate
+from interceptsim.traffic.lines import end_lines
+from interceptsim.traffic.records import Supply, empty_draws
 from interceptsim.units import DAY_US, HOUR_US
 from interceptsim.world import SIMULATED_COLUMNS, Accounts, World
 

@@ -1,8 +1,6 @@
 """The loops that a thread runs without coming back to Python: generate, decide, account, batch after batch.
 
-`advance_lines` serves lines that own what they present. Lines that may present each other's numbers are first
-generated for the whole slice (`present_lines`), put in order (`order_part`), and then decided
-(`decide_presented`).
+`advance_lines` serves lines that own what they present; `shared_kernels` serves the others.
 """
 
 from __future__ import annotations
@@ -23,48 +21,17 @@ from interceptsim.attempts import (
     Rows,
 )
 from interceptsim.compiled import Column, Record, Scalar, Table, kernel
-from interceptsim.filtering.batch_kernels import find_slots
 from interceptsim.filtering.kernels import decide
-from interceptsim.randomness import draw, mix64
+from interceptsim.randomness import draw
 from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP
 from interceptsim.traffic.fates import fates_of
-from interceptsim.traffic.kernels import CLI_OWN, NEVER, Draws, Supply, generate, react
+from interceptsim.traffic.kernels import generate
+from interceptsim.traffic.lines import react
+from interceptsim.traffic.records import CLI_OWN, NEVER, Draws, Supply
 from interceptsim.units import DAY_US
 from interceptsim.world import Accounts
 
-__all__ = [
-    "PRESENTED",
-    "advance_lines",
-    "advance_shared",
-    "decide_presented",
-    "list_numbers",
-    "order_part",
-    "present_lines",
-    "reached_by",
-    "watch_numbers",
-]
-
-PRESENTED = np.dtype(
-    [
-        ("time_us", "i8"),
-        ("a_number", "u8"),
-        ("b_number", "u8"),
-        ("line", "i8"),
-        ("ordinal", "i8"),
-        ("generation", "i8"),
-        ("content", "u4"),
-        ("text_score", "i4"),
-        ("link", "u4"),
-        ("a_incoming", "u4"),
-        ("channel", "u1"),
-        ("a_kind", "u1"),
-        ("entry", "u1"),
-        ("b_carrier", "u1"),
-        ("roaming", "?"),
-    ],
-    align=True,
-)
-"""An attempt that waits until all of its slice are there: what the generator fills of `Rows`, but the slot."""
+__all__ = ["account", "advance_lines", "list_numbers", "reached_by", "watch_numbers"]
 
 _OUTCOMES = len(OUTCOMES)
 
@@ -294,225 +261,6 @@ def advance_lines(
         done = cursor == stop and pending == 0
         if one_batch or done or held + 3 * rows.time_us.shape[0] > words.shape[0]:
             return cursor, pending, n, held
-
-
-@kernel
-def present_lines(
-    lines: Table,
-    groups: Table,
-    supply: Supply,
-    agenda: Column,
-    until_us: Scalar,
-    cursor: Scalar,
-    stop: Scalar,
-    pending: Scalar,
-    draws: Draws,
-    rows: Rows,
-    accounts: Accounts,
-    presented: Table,
-    held: Scalar,
-) -> tuple[int, int, int]:
-    """Append attempts before `until_us` of lines `cursor` to `stop` of an agenda to `presented`, which holds `held`.
-
-    Return (cursor, lines pending, attempts held); it returns early where another batch might not fit.
-    """
-    while (cursor < stop or pending > 0) and held + rows.time_us.shape[0] <= presented.shape[0]:
-        n, cursor, pending = generate(
-            lines,
-            groups,
-            supply,
-            agenda,
-            until_us,
-            cursor,
-            stop,
-            pending,
-            draws,
-            rows,
-            accounts.daily,
-            accounts.folds,
-            accounts.idle_us,
-        )
-        for r in range(n):
-            one = presented[held + r]
-            one.time_us = rows.time_us[r]
-            one.a_number = rows.a_number[r]
-            one.b_number = rows.b_number[r]
-            one.line = rows.line[r]
-            one.ordinal = rows.ordinal[r]
-            one.generation = rows.generation[r]
-            one.content = rows.content[r]
-            one.text_score = rows.text_score[r]
-            one.link = rows.link[r]
-            one.a_incoming = rows.a_incoming[r]
-            one.channel = rows.channel[r]
-            one.a_kind = rows.a_kind[r]
-            one.entry = rows.entry[r]
-            one.b_carrier = rows.b_carrier[r]
-            one.roaming = rows.roaming[r]
-        held += n
-    return cursor, pending, held
-
-
-@kernel
-def order_part(presented: Table, part: Scalar, parts: Scalar) -> Column:
-    """Return the places (int64) of one part's attempts by (time, line, ordinal): dealt to times, sorted within.
-
-    Each number falls to one of `parts` parts, so that all of its attempts are in one.
-    """
-    which = np.empty(presented.shape[0], np.int64)
-    n = 0
-    for at in range(presented.shape[0]):
-        which[n] = at
-        n += np.int64((mix64(presented[at].a_number) >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)) == part
-    if n == 0:
-        return which[:0]
-    first, last = presented[which[0]].time_us, presented[which[0]].time_us
-    for k in range(n):
-        first = min(first, presented[which[k]].time_us)
-        last = max(last, presented[which[k]].time_us)
-    shift = 0
-    while (last - first) >> shift > n:
-        shift += 1
-    ends = np.zeros(((last - first) >> shift) + 2, np.int64)
-    for k in range(n):
-        ends[((presented[which[k]].time_us - first) >> shift) + 1] += 1
-    ends = np.cumsum(ends)
-    order = np.empty(n, np.int64)
-    for k in range(n):
-        bucket = (presented[which[k]].time_us - first) >> shift
-        order[ends[bucket]] = which[k]
-        ends[bucket] += 1
-    for k in range(1, n):
-        at = order[k]
-        one = presented[at]
-        place = k
-        while place > 0:
-            other = presented[order[place - 1]]
-            if (other.time_us, other.line, other.ordinal) < (one.time_us, one.line, one.ordinal):
-                break
-            order[place] = order[place - 1]
-            place -= 1
-        order[place] = at
-    return order
-
-
-@kernel
-def decide_presented(
-    lines: Table,
-    groups: Table,
-    supply: Supply,
-    presented: Table,
-    order: Column,
-    cursor: Scalar,
-    one_batch: Scalar,
-    ops: Column,
-    pool: Column,
-    table: Column,
-    known: Scalar,
-    state: Column,
-    hindsight: Column,
-    rows: Rows,
-    accounts: Accounts,
-    words: Table,
-) -> tuple[int, int, int, int]:
-    """Decide and account for attempts in `order` from `cursor` on, through an index of numbers that has room.
-
-    Return (cursor, numbers known, rows of the last batch, words held), early as `advance_lines` does.
-    """
-    held = 0
-    while True:
-        n, cursor = take_presented(presented, order, cursor, hindsight, rows)
-        known = find_slots(table, known, state, rows, n)
-        decide(ops, pool, rows, n, state)
-        held = account(lines, groups, supply, rows, n, accounts, words, held, state, hindsight)
-        if one_batch or cursor == order.shape[0] or held + 3 * rows.time_us.shape[0] > words.shape[0]:
-            return cursor, known, n, held
-
-
-@kernel
-def advance_shared(
-    lines: Table,
-    groups: Table,
-    supply: Supply,
-    agenda: Column,
-    until_us: Scalar,
-    cursor: Scalar,
-    pending: Scalar,
-    held: Scalar,
-    ops: Column,
-    pool: Column,
-    table: Column,
-    known: Scalar,
-    state: Column,
-    hindsight: Column,
-    draws: Draws,
-    rows: Rows,
-    accounts: Accounts,
-    presented: Table,
-    words: Table,
-) -> tuple[int, int, int, int, int, bool]:
-    """Do for a whole slice and one thread what `present_lines`, `order_part` and `decide_presented` do in turn.
-
-    The index of numbers has room for as many as `presented` holds. Return (cursor, lines pending, attempts held,
-    numbers known, words held, whether all is decided); where it is not, nothing is, and more room is needed.
-    """
-    stop = agenda.shape[0]
-    cursor, pending, held = present_lines(
-        lines, groups, supply, agenda, until_us, cursor, stop, pending, draws, rows, accounts, presented, held
-    )
-    if cursor < stop or pending > 0 or 3 * (held + rows.time_us.shape[0]) > words.shape[0]:
-        return cursor, pending, held, known, 0, False
-    told = 0
-    if held > 0:
-        order = order_part(presented[:held], 0, 1)
-        _, known, _, told = decide_presented(
-            lines,
-            groups,
-            supply,
-            presented,
-            order,
-            0,
-            False,
-            ops,
-            pool,
-            table,
-            known,
-            state,
-            hindsight,
-            rows,
-            accounts,
-            words,
-        )
-    return cursor, pending, 0, known, told, True
-
-
-@kernel
-def take_presented(presented: Table, order: Column, cursor: Scalar, hindsight: Column, rows: Rows) -> tuple[int, int]:
-    """Fill `rows` with attempts in `order` from `cursor` on, with one where rules have hindsight.
-
-    Return (rows filled, cursor).
-    """
-    n = min(rows.time_us.shape[0], order.shape[0] - cursor)
-    if hindsight.shape[0] > 0:
-        n = min(n, 1)
-    for r in range(n):
-        one = presented[order[cursor + r]]
-        rows.time_us[r] = one.time_us
-        rows.a_number[r] = one.a_number
-        rows.b_number[r] = one.b_number
-        rows.line[r] = one.line
-        rows.ordinal[r] = one.ordinal
-        rows.generation[r] = one.generation
-        rows.content[r] = one.content
-        rows.text_score[r] = one.text_score
-        rows.link[r] = one.link
-        rows.a_incoming[r] = one.a_incoming
-        rows.channel[r] = one.channel
-        rows.a_kind[r] = one.a_kind
-        rows.entry[r] = one.entry
-        rows.b_carrier[r] = one.b_carrier
-        rows.roaming[r] = one.roaming
-    return n, cursor + n
 
 
 @kernel

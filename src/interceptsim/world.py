@@ -44,9 +44,10 @@ from interceptsim.response.supply import changes_of
 from interceptsim.response.wrongly_listed import WronglyListed
 from interceptsim.results import Estimate, Posting, Replicates, Target
 from interceptsim.scenario import CalibrationTarget, Scenario, StrengthTarget
-from interceptsim.traffic.kernels import CLI_OWN, numbers_of
+from interceptsim.traffic.lines import numbers_of
 from interceptsim.traffic.model import CallerGroup
 from interceptsim.traffic.population import FOLDS, Calendar, Population, Reactions, build_population
+from interceptsim.traffic.records import CLI_OWN
 from interceptsim.units import DAY_US, SECOND_US
 
 __all__ = ["SIMULATED_COLUMNS", "Accounts", "Progress", "Tally", "World", "column_of"]

@@ -14,8 +14,8 @@ import interceptsim as ics
 from interceptsim.errors import ConfigurationError
 from interceptsim.response.supply import changes_of
 from interceptsim.scenario import Scenario
-from interceptsim.traffic.kernels import NEVER
 from interceptsim.traffic.raids import places_of
+from interceptsim.traffic.records import NEVER
 from interceptsim.units import DAY_US, HOUR_US
 from interceptsim.world import World
 

@@ -18,7 +18,7 @@ from interceptsim.randomness import (
     lognormals,
     mix64,
 )
-from interceptsim.traffic.kernels import Supply
+from interceptsim.traffic.records import Supply
 
 __all__ = ["fates_of"]
 

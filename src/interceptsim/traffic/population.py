@@ -19,7 +19,10 @@ from interceptsim.numbering import INTERNATIONAL, NATIONAL, OWN_SERIALS, RANDOM_
 from interceptsim.randomness import stream_id, threshold
 from interceptsim.traffic.adaptation import Adaptation, acts_on, messages_of
 from interceptsim.traffic.bands import Band, bands_of
-from interceptsim.traffic.kernels import (
+from interceptsim.traffic.lines import start_lines
+from interceptsim.traffic.model import CallerGroup, Hub, LineGroup, Profile, Traffic
+from interceptsim.traffic.raids import SupplyChanges, places_of, raid_lines
+from interceptsim.traffic.records import (
     CLI_FIXED,
     CLI_NEIGHBOUR,
     CLI_OWN,
@@ -27,10 +30,7 @@ from interceptsim.traffic.kernels import (
     GROUP,
     LINE,
     NEVER,
-    start_lines,
 )
-from interceptsim.traffic.model import CallerGroup, Hub, LineGroup, Profile, Traffic
-from interceptsim.traffic.raids import SupplyChanges, places_of, raid_lines
 from interceptsim.units import DAY_US, HOUR_US, YEAR_DAYS
 
 __all__ = [
@@ -107,7 +107,7 @@ class Cell(NamedTuple):
 class Population:
     """The lines of a run, at its scale.
 
-    lines, groups    records of `traffic.kernels.LINE` and `GROUP`; lines that may present the same number as
+    lines, groups    records of `traffic.records.LINE` and `GROUP`; lines that may present the same number as
                      another stand last, from `shared_from` on; a class of ordinary callers is a group for each band of
                      rates, and has all their names
     cells            what each row of the daily accounts is of

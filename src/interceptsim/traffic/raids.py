@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from interceptsim.compiled import Column, Scalar, Table, kernel
 from interceptsim.randomness import delay_us, draw, stream_id, threshold
-from interceptsim.traffic.kernels import NEVER
+from interceptsim.traffic.records import NEVER
 from interceptsim.units import Delay
 
 __all__ = ["Raid", "Restriction", "SupplyChanges", "places_of", "raid_lines"]
