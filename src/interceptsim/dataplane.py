@@ -22,7 +22,7 @@ from interceptsim.errors import LookaheadError
 from interceptsim.filtering.kernels import ARGUMENTS, decide
 from interceptsim.filtering.plan import NumberIndex, state_table
 from interceptsim.network.load import validity_of
-from interceptsim.response.police import WORD
+from interceptsim.response.police import GIVEN_UP, WORD
 from interceptsim.shared_kernels import (
     PRESENTED,
     advance_shared,
@@ -162,7 +162,8 @@ class DataPlane:
         for worker in self._workers:
             worker.found.clear()
         found = np.concatenate(words)
-        return found[np.lexsort((found["ordinal"], found["kind"], found["line"], found["time_us"]))]
+        given_up = found["kind"] == GIVEN_UP  # after what late messages of these numbers led to
+        return found[np.lexsort((found["ordinal"], found["kind"], found["line"], found["time_us"], given_up))]
 
     def _look_ahead(self, until_us: int) -> None:
         """Lay out what is due up to the end of the day in which a slice ends."""

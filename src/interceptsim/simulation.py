@@ -83,7 +83,7 @@ def run(
         raise ConfigurationError("engine", "wanted 'columnar' or 'reference'", given=engine)
     longest = scenario.lookahead_us or DAY_US
     if not MIN_SLICE_US <= slice_us <= longest:
-        wanted = f"{format_duration(MIN_SLICE_US)} to {format_duration(longest)}, the least delay of a list"
+        wanted = f"{format_duration(MIN_SLICE_US)} to {format_duration(longest)}, the least delay of what control posts"
         raise ConfigurationError("slice", f"wanted {wanted}", given=format_duration(slice_us))
     compile_s = _compile()
     started = time.perf_counter()
