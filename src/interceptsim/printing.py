@@ -86,9 +86,9 @@ def print_run(result: RunResult) -> None:
         table = plain_table("Reported and simulated", ("figure",), columns, "role")
         for t in result.targets:
             shown = (
-                readable(t.reported),
-                readable(t.simulated),
-                span(t.low, t.high, t.simulated),
+                readable(t.reported, None, 2),
+                readable(t.simulated, None, 2),
+                span(t.low, t.high, t.simulated, 2),
                 f"{t.ratio:.4f}",
             )
             table.add_row(t.id, *shown, t.role)

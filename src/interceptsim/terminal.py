@@ -9,20 +9,20 @@ from rich.table import Table
 __all__ = ["plain_console", "plain_table", "readable", "span"]
 
 
-def readable(value: float, of: float | None = None) -> str:
+def readable(value: float, of: float | None = None, decimals: int = 3) -> str:
     """Write a number as people say it, in the unit that fits `of` (the number itself by default)."""
     reference = abs(value if of is None else of)
     for size, name in ((1e9, " bn"), (1e6, " M"), (1e3, " k")):
         if reference >= size:
-            return f"{value / size:.3f}{name}"
+            return f"{value / size:.{decimals}f}{name}"
     return f"{value:.4g}"
 
 
-def span(low: float, high: float, of: float) -> str:
+def span(low: float, high: float, of: float, decimals: int = 3) -> str:
     """Write an interval in the unit in which `of` is shown, unless that is 0."""
     shown = of or high
-    ends = [readable(end, shown).partition(" ")[0] for end in (low, high)]
-    return " – ".join(ends) + ("" if of else readable(high).removeprefix(ends[1]))
+    ends = [readable(end, shown, decimals).partition(" ")[0] for end in (low, high)]
+    return " – ".join(ends) + ("" if of else readable(high, None, decimals).removeprefix(ends[1]))
 
 
 def plain_console() -> Console:
