@@ -17,7 +17,7 @@ DRAWN = 2_109_355_905  # the words of the first draws together, as the plain Pyt
 
 @pytest.fixture(scope="module")
 def scenario() -> Scenario:
-    return load("china-2025").replace({"period.warm_up": "1d"})
+    return load("china-2025").replace({"period.warm_up": "1d", "traffic.sample_ratio": 0.05})
 
 
 @pytest.fixture(scope="module")
