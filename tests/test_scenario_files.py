@@ -394,6 +394,8 @@ def test_what_a_file_extends_has_to_be_names(write, given):
 
 def test_every_shipped_file_is_a_page_and_every_part_is_used():
     configs = shipped("configs", "")
-    assert max(len(path.read_text("utf-8").splitlines()) for path in configs.rglob("*.toml")) <= 110
+    assert (
+        max(len(path.read_text("utf-8").splitlines()) for path in configs.rglob("*.toml")) <= 120
+    )  # with what was fitted, which calibrate writes
     parts = {f"{path.parent.name}/{path.name}" for path in (configs / "china").glob("*.toml")}
     assert parts == set(load("china-2025").extends)
