@@ -104,12 +104,11 @@ def test_the_interval_covers_the_mean_of_many_seeds(china: Scenario) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["china-2025", "china-2023"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_fitted_figures_are_met_within_two_percent_or_two_standard_errors(name: str, seed: int) -> None:
+def test_fitted_figures_are_met_within_two_percent(name: str, seed: int) -> None:
     from interceptsim.scenario_files import load
 
     targets = simulation.run(load(name), seed=seed, scale=100).targets
     assert len(targets) == 4
     for target in targets[:2]:  # what is intercepted; visits and money vary more between seeds
         assert target.role == "fitted"
-        reach = (target.high - target.low) / 2 / target.reported
-        assert abs(target.ratio - 1) < max(0.02, reach)
+        assert abs(target.ratio - 1) < 0.02
