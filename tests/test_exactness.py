@@ -636,11 +636,11 @@ def test_what_police_know_read_a_microsecond_early_shows(monkeypatch: pytest.Mon
 
 def _ahead_by(us: int) -> type[ControlPlane]:
     class Ahead(ControlPlane):
-        def receive(self, complaints: Any) -> None:
-            super().receive(complaints)
-            for desk in self._desks if len(complaints) else []:
-                desk.known_us = desk.known_us.copy()
-                desk.known_us[-len(complaints) :] -= us
+        def __init__(self, *given: Any, **options: Any) -> None:
+            super().__init__(*given, **options)
+            for desk in self._desks:
+                put = desk.put
+                desk.put = lambda words, known_us, put=put: put(words, known_us - us)  # type: ignore[method-assign]
 
     return Ahead
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +21,7 @@ from interceptsim.network.load import NetworkLoad
 from interceptsim.randomness import DELAY_CONSTANT, LONGEST_US, stream_id, threshold
 from interceptsim.response.plane import Response, ResponseTally
 from interceptsim.response.police import WORD, delays_of, drawn_below, hand_over_times
+from interceptsim.response.records import NEVER
 from interceptsim.response.wrongly_listed import WronglyListed
 from interceptsim.results import Posting
 from interceptsim.scenario import Scenario
@@ -66,11 +67,43 @@ class Port(Protocol):
 
 @dataclass
 class _Desk:
-    """What waits for the next publication of one list: words of numbers, and when police know each."""
+    """What waits for the editions of one list: words of numbers, and when police know each.
+
+    `edition` is the next to be published, `gone` what is to be left out of each, since police know it sooner.
+    """
 
     policy: RejectListedNumbers
-    waiting: np.ndarray
-    known_us: NDArray[np.int64]
+    edition: int = 1
+    waiting: dict[int, list[tuple[np.ndarray, NDArray[np.int64]]]] = field(default_factory=dict)
+    gone: dict[int, set[tuple[int, int, int]]] = field(default_factory=dict)
+
+    def edition_of(self, known_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the edition that publishes what police know at given times: the first after them that is to come."""
+        return np.maximum(known_us // self.policy.publish_every + 1, self.edition)
+
+    def put(self, words: np.ndarray, known_us: NDArray[np.int64]) -> None:
+        """Let words wait for their editions."""
+        editions = self.edition_of(known_us)
+        order = np.argsort(editions, kind="stable")
+        for part in np.split(order, np.flatnonzero(np.diff(editions[order])) + 1):
+            self.waiting.setdefault(int(editions[part[0]]), []).append((words[part], known_us[part]))
+
+    def drop(self, words: np.ndarray, known_us: NDArray[np.int64]) -> None:
+        """Forget words that were to be known at given times."""
+        entries = zip(words["line"].tolist(), words["generation"].tolist(), known_us.tolist(), strict=True)
+        for edition, entry in zip(self.edition_of(known_us).tolist(), entries, strict=True):
+            self.gone.setdefault(edition, set()).add(entry)
+
+    def take(self) -> tuple[np.ndarray, NDArray[np.int64]]:
+        """Take what waits for the next edition."""
+        waiting, gone = self.waiting.pop(self.edition, []), self.gone.pop(self.edition, set())
+        if not waiting:
+            return np.zeros(0, WORD), np.zeros(0, np.int64)
+        words, known_us = (np.concatenate(parts) for parts in zip(*waiting, strict=True))
+        for line, generation, at_us in gone:
+            stays = (words["line"] != line) | (words["generation"] != generation) | (known_us != at_us)
+            words, known_us = words[stays], known_us[stays]
+        return words, known_us
 
 
 class ControlPlane:
@@ -97,8 +130,7 @@ class ControlPlane:
         self._police = scenario.police
         self._key = key
         self._port = port
-        none = np.zeros(0, WORD)
-        self._desks = [_Desk(policy, none, np.zeros(0, np.int64)) for policy in scenario.lists]
+        self._desks = [_Desk(policy) for policy in scenario.lists]
         self.handed_over = 0
         self.listed = {policy.id: 0 for policy in scenario.lists}
         for position, desk in enumerate(self._desks):
@@ -116,37 +148,30 @@ class ControlPlane:
         if len(words) == 0:
             return
         if self._response is None:
-            self._await(words, hand_over_times(self._police, words, self._key))
+            known_us = hand_over_times(self._police, words, self._key)
+            self._await(words, known_us, np.full(len(words), NEVER))
             return
-        known_us, news = self._response.learn(words)
-        self._retract(words[news == 2])
-        self._await(words[news > 0], known_us[news > 0])
+        known_us, was_us = self._response.learn(words)
+        new = was_us >= 0
+        self._await(words[new], known_us[new], was_us[new])
 
-    def _await(self, words: np.ndarray, known_us: NDArray[np.int64]) -> None:
-        """Let numbers wait until police know them."""
-        self.handed_over += len(words)
+    def _await(self, words: np.ndarray, known_us: NDArray[np.int64], was_us: NDArray[np.int64]) -> None:
+        """Let numbers wait until police know them, which was to be at `was_us` before, NEVER if it was not."""
+        if len(words) == 0:
+            return
+        sooner = was_us < NEVER
+        self.handed_over += len(words) - int(sooner.sum())
         for desk in self._desks:
-            desk.waiting = np.concatenate([desk.waiting, words])
-            desk.known_us = np.concatenate([desk.known_us, known_us])
-        if self._response is not None and len(words):
+            desk.put(words, known_us)
+            desk.drop(words[sooner], was_us[sooner])
+        if self._response is not None:
             self._port.post_known(words["line"], words["generation"], known_us)
-
-    def _retract(self, words: np.ndarray) -> None:
-        """Let numbers wait no more, since police know them sooner."""
-        self.handed_over -= len(words)
-        for word in words:
-            for desk in self._desks:
-                stays = (desk.waiting["line"] != word["line"]) | (desk.waiting["generation"] != word["generation"])
-                desk.waiting, desk.known_us = desk.waiting[stays], desk.known_us[stays]
 
     def _live(self, response: Response) -> Generator[simpy.Event, None, None]:
         """Let people and desks live through one step after another; what victims report goes to police."""
         for step in itertools.count(1):
             yield self.at(step * response.every_us, RESPONSE)
-            words, known_us, sooner = response.advance(int(self.env.now), self._port.reached)
-            if len(words):
-                self._retract(words[sooner])
-                self._await(words, known_us)
+            self._await(*response.advance(int(self.env.now), self._port.reached))
 
     def finish(self) -> ResponseTally | None:
         """Return what was counted of people and desks when the run is over; None where there are none."""
@@ -182,18 +207,15 @@ class ControlPlane:
         """Publish a list at its interval: what police knew before then reaches the carriers after `delay`."""
         policy = desk.policy
         salt = stream_id(f"delay/{policy.id}")
-        edition = 0
-        while True:
-            edition += 1
+        for edition in itertools.count(1):
+            desk.edition = edition
             yield self.at(edition * policy.publish_every, PUBLICATION, position)
             now = int(self.env.now)
-            ready = desk.known_us < now
-            if not ready.any():
+            found, known_us = desk.take()
+            if len(found) == 0:
                 continue
-            found = desk.waiting[ready]
             if position == 0 and self.wrongly_listed is not None:
-                self.wrongly_listed.hand_over(found, desk.known_us[ready])
-            desk.waiting, desk.known_us = desk.waiting[~ready], desk.known_us[~ready]
+                self.wrongly_listed.hand_over(found, known_us)
             delay = policy.delay
             if delay.law[0] == DELAY_CONSTANT:
                 from_us = np.full(len(found), now + delay.minimum, np.int64)

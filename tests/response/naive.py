@@ -29,7 +29,7 @@ class NaiveResponse(Books):
         self.clock = Clock()
         self.numbers: dict[tuple[int, int], Number] = {}
         self.everybody: list[Person] = []
-        self.reports: dict[tuple[int, int], bool] = {}
+        self.reports: dict[tuple[int, int], int] = {}
         self.messages = self.calls_at_no_risk = 0
         self.desks = self._open_desks()
         if people.internet > 0:
@@ -38,8 +38,8 @@ class NaiveResponse(Books):
     # Police.
 
     def learn(self, words: Any) -> tuple[Any, Any]:
-        """Take words of attempts; tell when police know each number, and which words are news to them."""
-        known_us, news = np.zeros(len(words), np.int64), np.zeros(len(words), np.uint8)
+        """Take words of attempts; tell when police know each number, and when they would without it, -1: no later."""
+        known_us, was_us = np.zeros(len(words), np.int64), np.full(len(words), -1)
         for k, word in enumerate(words):
             stream, index, generation = int(word["stream"]), int(word["index"]), int(word["generation"])
             known_us[k] = int(word["time_us"]) + drawn(self.police.delay, self.draw(stream, index, generation)[0])
@@ -51,9 +51,9 @@ class NaiveResponse(Books):
             elif kind in {COMPLAINED, FOUND}:
                 number = self._number(word)
                 if not number.handed_over and known_us[k] < number.known_us:
-                    news[k] = 1 if number.known_us == NEVER else 2
+                    was_us[k] = number.known_us
                     self._will_know(number, int(known_us[k]))
-        return known_us, news
+        return known_us, was_us
 
     def _number(self, word: Any) -> Number:
         line, generation, group = int(word["line"]), int(word["generation"]), int(word["group"])
@@ -246,7 +246,7 @@ class NaiveResponse(Books):
         if self.people.reports_feed_lists and number is not None and not number.handed_over:
             known_us = at_us + drawn(self.police.delay, self.words(person, 0, 0x5EED)[0])
             if known_us < number.known_us:
-                self.reports.setdefault((number.line, number.generation), number.known_us != NEVER)
+                self.reports.setdefault((number.line, number.generation), number.known_us)
                 self._will_know(number, known_us)
         if "freeze-transfers" in self.policies:
             self._order(FREEZE, at_us, person, person.uid, 0)
@@ -431,8 +431,8 @@ class NaiveResponse(Books):
 
     # What control asks of it.
 
-    def advance(self, now_us: int, reached: Any) -> dict[tuple[int, int], tuple[int, bool]]:
-        """Let all happen before a time; give the numbers that victims reported, when known, and whether sooner."""
+    def advance(self, now_us: int, reached: Any) -> dict[tuple[int, int], tuple[int, int]]:
+        """Let all happen before a time; give the numbers that victims reported, when known, and when otherwise."""
         self.reached = reached
         self.reports = {}
         self.clock.run_up_to(now_us - 1)
@@ -442,7 +442,7 @@ class NaiveResponse(Books):
             left = exp_of(-DAY_US / self.people.memory)
             self.remembered = self.remembered * left + false / self.setting.subscribers
             self.messages = self.calls_at_no_risk = 0
-        return {name: (self.numbers[name].known_us, sooner) for name, sooner in self.reports.items()}
+        return {name: (self.numbers[name].known_us, was_us) for name, was_us in self.reports.items()}
 
     def finish(self, end_us: int, reached: Any) -> int:
         """Count what is still to be sent; tell who is engaged at the end."""

@@ -167,9 +167,9 @@ def live(response: Any, calls: Calls, days: int, *, slice_us: int, every_us: int
     step_us = every_us
     for edge_us in range(slice_us, days * DAY_US + 1, slice_us):
         words = calls.advance(edge_us)
-        known_us, news = response.learn(words)
-        for word, known, new in zip(words, known_us.tolist(), news.tolist(), strict=True):
-            if new:
+        known_us, was_us = response.learn(words)
+        for word, known, was in zip(words, known_us.tolist(), was_us.tolist(), strict=True):
+            if was >= 0:
                 calls.known[int(word["line"]), int(word["generation"])] = known
         while step_us <= edge_us:
             words, known_us, _ = response.advance(step_us, calls.reached)
@@ -187,19 +187,19 @@ class Both:
         self.every_us = self.fast.every_us
 
     def learn(self, words: np.ndarray) -> Any:
-        known_us, news = self.fast.learn(words)
+        known_us, was_us = self.fast.learn(words)
         expected = self.slow.learn(words)
         of_number = np.isin(words["kind"], (COMPLAINED, FOUND))
         assert (known_us[of_number] == expected[0][of_number]).all()
-        assert news.tolist() == expected[1].tolist()
-        return known_us, news
+        assert was_us.tolist() == expected[1].tolist()
+        return known_us, was_us
 
     def advance(self, now_us: int, reached: Any) -> Any:
         expected = self.slow.advance(now_us, reached)
-        words, known_us, sooner = self.fast.advance(now_us, reached)
+        words, known_us, was_us = self.fast.advance(now_us, reached)
         names = zip(words["line"].tolist(), words["generation"].tolist(), strict=True)
-        assert dict(zip(names, zip(known_us.tolist(), sooner.tolist(), strict=True), strict=True)) == expected
-        return words, known_us, sooner
+        assert dict(zip(names, zip(known_us.tolist(), was_us.tolist(), strict=True), strict=True)) == expected
+        return words, known_us, was_us
 
     def finish(self, end_us: int, reached: Any) -> Any:
         tally = self.fast.finish(end_us, reached)

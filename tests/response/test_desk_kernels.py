@@ -70,7 +70,8 @@ def compiled_log(
     one = serve or desk_kernels._serve
 
     def noting(state: Any, ledger: Any, d: int, at_us: int) -> None:
-        job = state.jobs[int(state.desks[d].waiting)]
+        first = next(int(place) for place in state.desks[d].head if place >= 0)
+        job = state.jobs[first]
         log.append((int(at_us), int(job["id"]), int(job["tries"]), bool(job["until_us"] >= at_us)))
         one(state, ledger, d, at_us)
 

@@ -1,7 +1,8 @@
-"""Heaps: what waits comes out in its order, and the server that is free first begins."""
+"""Queues: what waits comes out in its order, and the server that is free first begins."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -9,43 +10,62 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parts import add_job, only_desks
 
-from interceptsim.response.queue_kernels import meld, occupy, opens_at, take_first
+from interceptsim.response.queue_kernels import bring, join, occupy, opens_at, take_ready, take_waiting
 from interceptsim.response.records import COMING, DESK, JOBS
 from interceptsim.units import DAY_US, HOUR_US, Delay
 
-JOBS_OF = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(0, 2**64 - 1)), max_size=40)
+TIMES = st.one_of(st.integers(0, 5), st.integers(0, 90 * DAY_US))
+JOBS_OF = st.lists(st.tuples(st.integers(0, 2), TIMES, st.integers(0, 2**64 - 1)), max_size=40)
 
 
-def emptied(state: Any, root: int, by_tier: bool) -> list[tuple[int, int, int]]:
+def job_at(state: Any, place: int) -> tuple[int, int, int]:
+    job = state.jobs[place]
+    return int(job["tier"]), int(job["ready_us"]), int(job["id"])
+
+
+def ready_in(response: Any) -> list[tuple[int, int]]:
     found = []
-    while root >= 0:
-        job = state.jobs[root]
-        found.append((int(job["tier"]), int(job["ready_us"]), int(job["id"])))
-        root = take_first(state.jobs, root, by_tier)
+    while response._state.now[COMING] > 0:
+        tier, ready_us, _ = job_at(response._state, int(take_ready(response._state, COMING)))
+        found.append((ready_us, tier))
     return found
 
 
 @settings(max_examples=60, deadline=None)
-@given(JOBS_OF)
-def test_jobs_that_are_not_ready_come_out_by_time_and_id(jobs: list[tuple[int, int, int]]) -> None:
+@given(JOBS_OF, JOBS_OF, st.lists(TIMES, max_size=6).map(sorted))
+def test_jobs_come_out_by_the_time_at_which_they_are_ready_however_time_is_cut(
+    first: list[tuple[int, int, int]], second: list[tuple[int, int, int]], steps: list[int]
+) -> None:
     response = only_desks(1, Delay.model_validate("1h"))
-    for tier, ready, uid in jobs:
-        add_job(response, ready, uid, 0, tier)
-    found = emptied(response._state, int(response._state.now[COMING]), by_tier=False)
-    assert [job[1:] for job in found] == sorted(job[1:] for job in jobs)
+    waiting: list[tuple[int, int]] = []
+    for step, until in enumerate([*steps, 2**61, 2**62]):
+        for tier, ready, uid in {0: first, 1: second}.get(step, []):  # the second when others' time has come
+            add_job(response, ready, uid, 0, tier)
+            waiting.append((ready, tier))
+        bring(response._state, until)
+        found = ready_in(response)
+        assert [ready for ready, _ in found] == sorted(ready for ready, _ in found)
+        assert sorted(found) == sorted(job for job in waiting if job[0] <= until)
+        waiting = [job for job in waiting if job[0] > until]
 
 
 @settings(max_examples=60, deadline=None)
-@given(JOBS_OF, st.integers(0, 40))
-def test_jobs_that_wait_come_out_by_tier_then_time_then_id(jobs: list[tuple[int, int, int]], cut: int) -> None:
+@given(JOBS_OF, st.lists(st.booleans(), max_size=80))
+def test_jobs_that_wait_come_out_by_tier_then_time_then_id(jobs: list[tuple[int, int, int]], takes: list[bool]) -> None:
     response = only_desks(1, Delay.model_validate("1h"))
     places = [add_job(response, ready, uid, 0, tier) for tier, ready, uid in jobs]
     state = response._state
-    state.jobs["left"] = state.jobs["right"] = -1
-    roots = [-1, -1]
-    for n, place in enumerate(places):
-        roots[n < cut] = meld(state.jobs, roots[n < cut], place, True)
-    assert emptied(state, meld(state.jobs, *roots, True), by_tier=True) == sorted(jobs)
+    waiting: list[tuple[int, int, int]] = []
+    for place, take in itertools.zip_longest(places, takes[: 2 * len(places)], fillvalue=None):
+        if place is not None:
+            join(state.jobs, state.desks[0], place)
+            waiting.append(job_at(state, place))
+        if take and waiting:
+            waiting.sort()
+            assert job_at(state, int(take_waiting(state.jobs, state.desks[0]))) == waiting.pop(0)
+    for job in sorted(waiting):
+        assert job_at(state, int(take_waiting(state.jobs, state.desks[0]))) == job
+    assert take_waiting(state.jobs, state.desks[0]) == -1
 
 
 @settings(max_examples=60, deadline=None)

@@ -9,19 +9,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from interceptsim.compiled import Record, Scalar, Table, kernel
+from interceptsim.compiled import Column, Record, Scalar, kernel
 from interceptsim.randomness import exp_of, log_of, mix64
 from interceptsim.response.person_kernels import delay_of, heeds, leave, live, stop_at, words_for
-from interceptsim.response.queue_kernels import do_again, drop_job, meld, occupy, opens_at, take_first
+from interceptsim.response.queue_kernels import (
+    bring,
+    do_again,
+    drop_job,
+    join,
+    occupy,
+    opens_at,
+    take_ready,
+    take_waiting,
+)
 from interceptsim.response.records import (
     ABSENT,
     CALLED,
     CALLS,
     CALLS_TAKEN,
     CALLS_TRIED,
+    COMING,
     ENGAGED_NOW,
     FALSE_CALLS,
     FREEZE,
+    FREEZE_DESK,
     FREEZES_COMING,
     FROZEN,
     NEVER,
@@ -46,19 +57,19 @@ def serve_all(state: State, ledger: Ledger, until_us: Scalar, coming: Scalar) ->
     `coming` is COMING for calls and visits, FREEZES_COMING for freezes. Desks are served in the order of time, since
     one may call somebody whom another visits; at one microsecond jobs come first, then desks begin them in their order.
     """
-    jobs, midnight = state.jobs, ledger.from_us[0]
-    first, starts = _soonest(state.desks, coming)
+    jobs, midnight, begins = state.jobs, ledger.from_us[0], state.begins
+    bring(state, until_us)
+    first, starts = _soonest(begins, coming)
     while True:
-        top = state.now[coming]
-        if top >= 0 and jobs[top].ready_us <= min(starts, until_us):
-            state.now[coming] = take_first(jobs, top, False)
+        if state.now[coming] > 0 and state.soon_us[coming - COMING, 0] <= min(starts, until_us):
+            top = take_ready(state, coming)
             d, ready = jobs[top].desk, jobs[top].ready_us
             desk = state.desks[d]
-            desk.waiting = meld(jobs, desk.waiting, top, True)
+            join(jobs, desk, top)
             desk.clock_us = ready
-            desk.begins_us = opens_at(desk, max(state.servers[desk.first], ready), midnight)
-            if desk.begins_us < starts or (desk.begins_us == starts and d < first):
-                first, starts = np.int64(d), desk.begins_us
+            begins[d] = opens_at(desk, max(state.servers[desk.first], ready), midnight)
+            if begins[d] < starts or (begins[d] == starts and d < first):
+                first, starts = np.int64(d), begins[d]
             if ready >= midnight:
                 ledger.served[day_of(ledger, ready), desk.does, jobs[top].tier, 0] += 1
             continue
@@ -66,19 +77,21 @@ def serve_all(state: State, ledger: Ledger, until_us: Scalar, coming: Scalar) ->
             return
         _serve(state, ledger, first, starts)
         desk = state.desks[first]
-        desk.begins_us = NEVER
-        if desk.waiting >= 0:
-            desk.begins_us = opens_at(desk, max(state.servers[desk.first], desk.clock_us), midnight)
-        first, starts = _soonest(state.desks, coming)
+        begins[first] = NEVER
+        if max(desk.head[0], desk.head[1], desk.head[2]) >= 0:
+            begins[first] = opens_at(desk, max(state.servers[desk.first], desk.clock_us), midnight)
+        first, starts = _soonest(begins, coming)
 
 
 @kernel
-def _soonest(desks: Table, coming: Scalar) -> tuple[Scalar, Scalar]:
+def _soonest(begins: Column, coming: Scalar) -> tuple[Scalar, Scalar]:
     """Return which desk begins a job next, the first of several, and when."""
+    if coming == FREEZES_COMING:
+        return np.int64(FREEZE_DESK), begins[FREEZE_DESK]
     first, starts = np.int64(-1), NEVER
-    for d in range(desks.shape[0]):
-        if desks[d].begins_us < starts and (desks[d].does == FREEZE) == (coming == FREEZES_COMING):
-            first, starts = np.int64(d), desks[d].begins_us
+    for d in range(begins.shape[0]):
+        if begins[d] < starts and d != FREEZE_DESK:
+            first, starts = np.int64(d), begins[d]
     return first, starts
 
 
@@ -86,9 +99,8 @@ def _soonest(desks: Table, coming: Scalar) -> tuple[Scalar, Scalar]:
 def _serve(state: State, ledger: Ledger, d: Scalar, at_us: Scalar) -> None:
     """Let a desk begin its first job at a time, or give it up if it has waited too long."""
     desk, jobs = state.desks[d], state.jobs
-    place = desk.waiting
+    place = take_waiting(jobs, desk)
     job = jobs[place]
-    desk.waiting = take_first(jobs, place, True)
     day = day_of(ledger, at_us)
     if job.until_us < at_us:
         if day >= 0:

@@ -16,6 +16,7 @@ from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP
 from interceptsim.response.queue_kernels import for_person, new_job, put_job
 from interceptsim.response.records import (
     ARRIVED,
+    CALL_DESK,
     CALLS,
     COMING,
     ENGAGED_NOW,
@@ -34,6 +35,7 @@ from interceptsim.response.records import (
     TIER_MESSAGES,
     UNREAD,
     VISIT,
+    VISIT_DESKS,
     WARNED,
     Ledger,
     State,
@@ -73,16 +75,17 @@ def _place_of(state: State, word: Record, adds: Scalar) -> int:
 
 
 @kernel
-def learn(state: State, ledger: Ledger, words: Table, known_us: Column, news: Column, places: Column) -> int:
+def learn(state: State, ledger: Ledger, words: Table, known_us: Column, was_us: Column, places: Column) -> int:
     """Take words of attempts. `known_us` (int64) is when police would know the number of each that is about one.
 
-    Into `news` (uint8) goes for each word 1 where its number becomes known by it, 2 where it becomes so sooner than by
-    an earlier word, else 0; into `places` the places of people who begin to fall for fraud. Return how many those are.
+    Into `was_us` (int64) goes for each word by which its number becomes known, or sooner than by an earlier one, when
+    it was to be known before, NEVER if it was not, and -1 for a word that adds nothing; into `places` the places of people
+    who begin to fall for fraud. Return how many those are.
     """
     people = 0
     for k in range(words.shape[0]):
         word = words[k]
-        news[k] = 0
+        was_us[k] = -1
         if word.kind == GIVEN_UP:
             at = _place_of(state, word, False)
             if at >= 0:
@@ -120,7 +123,7 @@ def learn(state: State, ledger: Ledger, words: Table, known_us: Column, news: Co
         elif word.kind in (COMPLAINED, FOUND):
             at = _place_of(state, word, True)
             if not state.numbers[at].handed and known_us[k] < state.known[at]:
-                news[k] = 1 if state.known[at] == NEVER else 2
+                was_us[k] = state.known[at]
                 state.known[at] = known_us[k]
     return people
 
@@ -206,7 +209,9 @@ def _instruct_other(state: State, ledger: Ledger, place: Scalar, at_us: Scalar, 
     for does in (CALLS, VISIT):
         if (does == CALLS and rules.calls and tier < 2) or (does == VISIT and rules.goes and tier == 0):
             province = choose(w2, state.provinces, 0, state.provinces.shape[0])
-            job = new_job(state, ready, uid ^ np.uint64(does), 0 if does == CALLS else 2 + province, tier)
+            job = new_job(
+                state, ready, uid ^ np.uint64(does), CALL_DESK if does == CALLS else VISIT_DESKS + province, tier
+            )
             new = state.jobs[job]
             new.person = -1
             new.source, new.fold, new.kind = number.group, number.fold, number.kind
@@ -231,9 +236,10 @@ def _instruct_person(state: State, ledger: Ledger, place: Scalar, from_us: Scala
     if heeds(state, person, w2, rules.tier_heed, w3):
         stop_at(state, place, ready)
     if tier < 2 and rules.calls:
-        for_person(state, new_job(state, ready, person.uid ^ np.uint64(CALLS), 0, tier), place)
+        for_person(state, new_job(state, ready, person.uid ^ np.uint64(CALLS), CALL_DESK, tier), place)
     if tier == 0 and rules.goes:
-        for_person(state, new_job(state, ready, person.uid ^ np.uint64(VISIT), 2 + person.province, tier), place)
+        desk = VISIT_DESKS + person.province
+        for_person(state, new_job(state, ready, person.uid ^ np.uint64(VISIT), desk, tier), place)
     if tier == 0 and rules.suspends:
         x0, x1, x2, _ = words_for(state, person, 4)
         if x0 < rules.urgent_bound:

@@ -30,6 +30,7 @@ from interceptsim.response.records import (
     ENGAGES,
     FALSE_HOLDS,
     FREEZE,
+    FREEZE_DESK,
     HELD,
     MOST_TRANSFERS,
     NEVER,
@@ -273,7 +274,7 @@ def _report(state: State, ledger: Ledger, place: Scalar) -> None:
         if not number.handed and known < state.known[person.number]:
             told = state.now[REPORTED_NOW]
             state.reports[told, 0] = person.number
-            state.reports[told, 1] = state.known[person.number] != NEVER
+            state.reports[told, 1] = state.known[person.number]
             state.now[REPORTED_NOW] = told + 1
             state.known[person.number] = known
     state.due[place] = NEVER
@@ -281,5 +282,5 @@ def _report(state: State, ledger: Ledger, place: Scalar) -> None:
     if not rules.freezes:
         leave(state, place)
         return
-    job = new_job(state, at, person.uid ^ np.uint64(FREEZE), 1, 0)
+    job = new_job(state, at, person.uid ^ np.uint64(FREEZE), FREEZE_DESK, 0)
     for_person(state, job, place)

@@ -41,11 +41,9 @@ from interceptsim.response.policies import (
 )
 from interceptsim.response.records import (
     CAST,
-    COMING,
     DESK,
     DESKS,
     EVENT,
-    FREEZES_COMING,
     JOB,
     JOBS,
     MEASURES,
@@ -57,6 +55,8 @@ from interceptsim.response.records import (
     PERSONS,
     REPORTED_NOW,
     RULES,
+    STEPS,
+    UNTIL,
     WAIT_BINS,
     Ledger,
     State,
@@ -152,43 +152,47 @@ class Response:
             due=np.zeros(0, np.int64),
             jobs=np.zeros(0, JOB),
             free=np.zeros((3, 0), np.int32),
+            later=np.full(STEPS, -1, np.int32),
+            soon_us=np.zeros((2, 0), np.int64),
+            soon=np.zeros((2, 0), np.int32),
             desks=desks,
+            begins=np.full(len(desks), NEVER, np.int64),
             servers=servers,
             reports=np.zeros((0, 2), np.int64),
-            now=np.zeros(10, np.int64),
+            now=np.zeros(11, np.int64),
             mean=np.zeros(1),
         )
-        self._state.now[[COMING, FREEZES_COMING]] = -1
+        self._state.now[UNTIL] = -1
         self._state.now[NEXT_ARRIVAL] = 0 if people.internet > 0 else NEVER
         self._ledger = _empty_ledger(people, setting)
         self._stories: list[tuple[np.ndarray, np.ndarray]] = []
         for kind in (NUMBERS, PERSONS, JOBS):
             self._make_room(kind, _FIRST_ROOM)
 
-    def learn(self, words: np.ndarray) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    def learn(self, words: np.ndarray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Take words of attempts (`police.WORD`).
 
-        Return for each when police know its number, and 1 where they learn of it by this word, 2 where they do so
-        sooner than they would have, 0 where the word adds nothing.
+        Return for each when police know its number, and when they would have known it without this word: NEVER, or a
+        later time, or -1 where the word adds nothing.
         """
         state = self._state
         known_us = hand_over_times(self._police, words, state.key)
-        news = np.zeros(len(words), np.uint8)
+        was_us = np.zeros(len(words), np.int64)
         engaged = int((words["kind"] == ENGAGED).sum())
         self._make_room(NUMBERS, len(words))
         self._make_room(PERSONS, engaged)
         self._make_room(JOBS, 2 * engaged)
         self._keep_stories(engaged)
         places = np.zeros(max(engaged, 1), np.int64)
-        people = learn(self._state, self._ledger, words, known_us, news, places)
+        people = learn(self._state, self._ledger, words, known_us, was_us, places)
         self._ask(places[:people])
-        return known_us, news
+        return known_us, was_us
 
-    def advance(self, now_us: int, reached: Reached) -> tuple[np.ndarray, NDArray[np.int64], NDArray[np.bool_]]:
+    def advance(self, now_us: int, reached: Reached) -> tuple[np.ndarray, NDArray[np.int64], NDArray[np.int64]]:
         """Let everything happen that is due before `now_us`; what attempts of that microsecond bring is not known yet.
 
-        Return words about numbers that victims reported, when police know each, and whether they would have known it
-        later anyway.
+        Return words about numbers that victims reported, when police know each, and when they would have known it
+        otherwise, NEVER if not.
         """
         until_us = now_us - 1
         places = np.zeros(256, np.int64)
@@ -213,7 +217,7 @@ class Response:
         state.now[REPORTED_NOW] = 0
         advance(state, self._ledger, over, counts, until_us, now_us % DAY_US == 0)
         reports = state.reports[: state.now[REPORTED_NOW]]
-        return self._words_of(reports[:, 0], reports[:, 1] == 1, now_us)
+        return self._words_of(reports[:, 0], reports[:, 1], now_us)
 
     def finish(self, end_us: int, reached: Reached) -> ResponseTally:
         """Count what is still to be counted at the end of a run, and return all counts."""
@@ -232,16 +236,15 @@ class Response:
         return ResponseTally(self._ledger, state.desks, engaged, stories)
 
     def _words_of(
-        self, places: NDArray[np.int64], sooner: NDArray[np.bool_], now_us: int
-    ) -> tuple[np.ndarray, NDArray[np.int64], NDArray[np.bool_]]:
+        self, places: NDArray[np.int64], was_us: NDArray[np.int64], now_us: int
+    ) -> tuple[np.ndarray, NDArray[np.int64], NDArray[np.int64]]:
         places, first = np.unique(places, return_index=True)  # a number may be reported twice within the hour
-        sooner = sooner[first]
         numbers = self._state.numbers[places]
         words = np.zeros(len(places), WORD)
         words["time_us"] = now_us
         for name in ("line", "generation", "stream", "index"):
             words[name] = numbers[name]
-        return words, self._state.known[places], sooner
+        return words, self._state.known[places], was_us[first]
 
     def _ask(self, places: NDArray[np.int64]) -> None:
         """Ask the policies that answer contacts about people who begin to fall for fraud."""
@@ -304,6 +307,8 @@ class Response:
             changed["reports"] = np.zeros((held + more, 2), np.int64)
         else:
             changed["jobs"] = _longer(state.jobs, more, 0)
+            changed["soon_us"] = np.concatenate([state.soon_us, np.zeros((2, more), np.int64)], axis=1)
+            changed["soon"] = np.concatenate([state.soon, np.zeros((2, more), np.int32)], axis=1)
         stacks = state.free
         if stacks.shape[1] < held + more:
             stacks = np.zeros((3, held + more), np.int32)
@@ -381,7 +386,7 @@ def _desks(chain: list[Any], scale: int) -> tuple[np.ndarray, NDArray[np.int64]]
     last = 0
     for desk, (does, staff, policy, work) in zip(desks, plans, strict=True):
         servers = max(round(staff / scale), 1)
-        desk["does"], desk["waiting"], desk["begins_us"] = does, -1, NEVER
+        desk["does"], desk["head"], desk["tail"] = does, -1, -1
         desk["first"], desk["last"] = last, last + servers
         last += servers
         if policy is not None and work is not None:
@@ -398,6 +403,7 @@ def _rules(people: People, police: Police, chain: list[Any], setting: Setting) -
     rules = table[0]
     rules["police_delay"], rules["report_delay"] = police.delay.law, people.report_delay.law
     rules["report_bound"] = threshold(people.report_ratio)
+    rules["step_us"] = step_us(police)
     rules["feeds"] = people.reports_feed_lists
     rules["fatigue"] = people.fatigue
     rules["forget"] = exp_of(-DAY_US / people.memory)

@@ -1,16 +1,30 @@
-"""Heaps of what waits, and of the times at which servers are free.
+"""Jobs that wait, and the times at which servers are free.
 
-Jobs that wait stand in heaps whose nodes are the jobs themselves (skew heaps): one of those that are not ready, by
-(time, id), and one of each desk, by (tier, time, id). A desk's servers stand in a binary heap.
+A job lies first with those that are ready in the same step of time, in no order; when that step comes it stands in a
+binary heap, by time; when it is ready, in the queue of its desk for its tier, by (time, id). It nearly always joins at
+the end, since jobs leave the heap in order of time. So none of them costs more than the heap of one step does, however
+many wait. A desk's servers stand in a binary heap too.
 """
 
 from __future__ import annotations
 
 from interceptsim.compiled import Column, Record, Scalar, Table, kernel
-from interceptsim.response.records import COMING, FREEZE, FREEZES_COMING, JOBS, State
+from interceptsim.response.records import COMING, FREEZE, FREEZES_COMING, JOBS, STEPS, UNTIL, State
 from interceptsim.units import DAY_US
 
-__all__ = ["do_again", "drop_job", "for_person", "meld", "new_job", "occupy", "opens_at", "put_job", "take_first"]
+__all__ = [
+    "bring",
+    "do_again",
+    "drop_job",
+    "for_person",
+    "join",
+    "new_job",
+    "occupy",
+    "opens_at",
+    "put_job",
+    "take_ready",
+    "take_waiting",
+]
 
 
 @kernel
@@ -22,7 +36,7 @@ def new_job(state: State, ready_us: Scalar, uid: Scalar, desk: Scalar, tier: Sca
     job.ready_us = ready_us
     job.until_us = ready_us + state.desks[desk].patience_us
     job.id, job.desk, job.tier = uid, desk, tier
-    job.tries, job.left, job.right = 0, -1, -1
+    job.tries = 0
     return place
 
 
@@ -39,8 +53,61 @@ def for_person(state: State, place: Scalar, whom: Scalar) -> None:
 @kernel
 def put_job(state: State, place: Scalar) -> None:
     """Let a job wait for its time."""
-    heap = FREEZES_COMING if state.desks[state.jobs[place].desk].does == FREEZE else COMING
-    state.now[heap] = meld(state.jobs, state.now[heap], place, False)
+    job = state.jobs[place]
+    if job.ready_us > state.now[UNTIL]:
+        step_us = state.rules[0].step_us
+        step = min(job.ready_us // step_us, (state.now[UNTIL] + 1) // step_us + STEPS - 1) % STEPS
+        job.next = state.later[step]
+        state.later[step] = place
+        return
+    heap = FREEZES_COMING if state.desks[job.desk].does == FREEZE else COMING
+    ready_us, places = state.soon_us[heap - COMING], state.soon[heap - COMING]
+    k = state.now[heap]
+    state.now[heap] += 1
+    while k > 0 and ready_us[(k - 1) // 2] > job.ready_us:
+        ready_us[k], places[k] = ready_us[(k - 1) // 2], places[(k - 1) // 2]
+        k = (k - 1) // 2
+    ready_us[k], places[k] = job.ready_us, place
+
+
+@kernel
+def bring(state: State, until_us: Scalar) -> None:
+    """Put the jobs that are ready up to a time, included, into the heaps."""
+    if until_us <= state.now[UNTIL]:
+        return
+    step_us = state.rules[0].step_us
+    first, last = (state.now[UNTIL] + 1) // step_us, until_us // step_us
+    state.now[UNTIL] = until_us
+    for step in range(first, min(last, first + STEPS - 1) + 1):
+        at = state.later[step % STEPS]
+        state.later[step % STEPS] = -1
+        while at >= 0:
+            following = state.jobs[at].next
+            put_job(state, at)
+            at = following
+
+
+@kernel
+def take_ready(state: State, heap: Scalar) -> int:
+    """Take the job that is ready first out of a heap, and return its place."""
+    ready_us, places = state.soon_us[heap - COMING], state.soon[heap - COMING]
+    first = places[0]
+    n = state.now[heap] - 1
+    state.now[heap] = n
+    last_us, last = ready_us[n], places[n]
+    k = 0
+    while True:
+        child = 2 * k + 1
+        if child >= n:
+            break
+        if child + 1 < n and ready_us[child + 1] < ready_us[child]:
+            child += 1
+        if ready_us[child] >= last_us:
+            break
+        ready_us[k], places[k] = ready_us[child], places[child]
+        k = child
+    ready_us[k], places[k] = last_us, last
+    return first
 
 
 @kernel
@@ -61,43 +128,39 @@ def drop_job(state: State, place: Scalar) -> None:
 
 
 @kernel
-def _before(a: Record, b: Record, by_tier: Scalar) -> bool:
-    """Whether job `a` goes before job `b`."""
-    if by_tier and a.tier != b.tier:
-        return a.tier < b.tier
-    if a.ready_us != b.ready_us:
-        return a.ready_us < b.ready_us
-    return a.id < b.id
+def join(jobs: Table, desk: Record, place: Scalar) -> None:
+    """Let a job that is ready wait at its desk, behind those of its tier that go before it by (time, id)."""
+    job = jobs[place]
+    after, following = desk.tail[job.tier], -1
+    while after >= 0 and (
+        jobs[after].ready_us > job.ready_us or (jobs[after].ready_us == job.ready_us and jobs[after].id > job.id)
+    ):
+        after, following = jobs[after].before, after
+    job.before, job.next = after, following
+    if after < 0:
+        desk.head[job.tier] = place
+    else:
+        jobs[after].next = place
+    if following < 0:
+        desk.tail[job.tier] = place
+    else:
+        jobs[following].before = place
 
 
 @kernel
-def meld(jobs: Table, a: Scalar, b: Scalar, by_tier: Scalar) -> int:
-    """Return the first job of two heaps put together (Sleator and Tarjan's skew heap, top down)."""
-    if a < 0:
-        return b
-    if b < 0:
-        return a
-    if _before(jobs[b], jobs[a], by_tier):
-        a, b = b, a
-    root = a
-    while True:
-        rest = jobs[a].right
-        jobs[a].right = jobs[a].left
-        if rest < 0:
-            jobs[a].left = b
-            return root
-        if _before(jobs[b], jobs[rest], by_tier):
-            rest, b = b, rest
-        jobs[a].left = rest
-        a = rest
-
-
-@kernel
-def take_first(jobs: Table, root: Scalar, by_tier: Scalar) -> int:
-    """Return the first job of a heap without its present first."""
-    left, right = jobs[root].left, jobs[root].right
-    jobs[root].left, jobs[root].right = -1, -1
-    return meld(jobs, left, right, by_tier)
+def take_waiting(jobs: Table, desk: Record) -> int:
+    """Take the first job of the highest tier from those that wait at a desk; return its place, -1 if none does."""
+    for tier in range(3):
+        place = desk.head[tier]
+        if place >= 0:
+            following = jobs[place].next
+            desk.head[tier] = following
+            if following < 0:
+                desk.tail[tier] = -1
+            else:
+                jobs[following].before = -1
+            return place
+    return -1
 
 
 @kernel

@@ -126,6 +126,7 @@ RULES = np.dtype(
         ("fatigue", "f8"),
         ("forget", "f8"),  # share of false warnings that is remembered from day to day
         ("read_ratio", "f8"),
+        ("step_us", "i8"),
         ("internet_gap", "f8"),  # mean us between two people who meet fraud on the internet
         ("subscribers", "i8"),
         ("internet_stream", "u8"),
@@ -208,12 +209,12 @@ JOB = np.dtype(
         ("desk", "i4"),
         ("tier", "i4"),  # 0 high, 1 medium, 2 low
         ("tries", "i4"),
-        ("left", "i4"),
-        ("right", "i4"),
+        ("next", "i4"),  # what comes after it where it waits, -1
+        ("before", "i4"),  # what comes before it in the queue of its desk, -1
     ],
     align=True,
 )
-"""Something to do for a desk, and its place in a heap."""
+"""Something to do for a desk, and its place where it waits."""
 
 DESK = np.dtype(
     [
@@ -225,14 +226,17 @@ DESK = np.dtype(
         ("first", "i8"),  # its part of the servers
         ("last", "i8"),
         ("clock_us", "i8"),  # when the last job came
-        ("begins_us", "i8"),  # when the first that waits is begun, NEVER where none does
         ("busy_us", "i8"),
-        ("waiting", "i4"),  # the first of its heap, -1
+        ("head", "i4", (3,)),  # the first and the last job that waits, by tier, -1
+        ("tail", "i4", (3,)),
         ("does", "i4"),
     ],
     align=True,
 )
 """A desk: its servers are alike, and each does one job at a time."""
+
+CALL_DESK, FREEZE_DESK, VISIT_DESKS = 0, 1, 2
+"""Where they stand: the call desk, the freeze desk, then teams by province."""
 
 CALLS, VISIT, FREEZE = 0, 1, 2
 DESKS = ("call-96110", "visit-in-person", "freeze-transfers")
@@ -301,10 +305,13 @@ class State(NamedTuple):
     persons    PERSON           and `due` int64, when something happens to each next
     jobs       JOB
     free       int32 (3, room)  stacks of free places of numbers, persons, jobs
+    later      int32 (STEPS,)   first of the jobs that are ready in each of the steps to come, -1
+    soon_us    int64 (2, jobs)  heaps of when jobs are ready up to `now[UNTIL]`, and `soon` int32, the places of these
     desks      DESK             the call desk, the freeze desk, then teams by province
+    begins     int64 (desks,)   when each begins the first job that waits, NEVER where none does
     servers    int64            when each is free
-    reports    int64 (persons, 2)  numbers that victims reported, and whether police would have known them later anyway
-    now        int64 (10,)      see the constants below
+    reports    int64 (persons, 2)  numbers that victims reported, and when police would have known them, NEVER if not
+    now        int64 (11,)      see the constants below
     mean       float64 (1,)     false warnings that a subscriber remembers
     """
 
@@ -324,19 +331,25 @@ class State(NamedTuple):
     due: NDArray[np.int64]
     jobs: Table
     free: NDArray[np.int32]
+    later: NDArray[np.int32]
+    soon_us: NDArray[np.int64]
+    soon: NDArray[np.int32]
     desks: Table
+    begins: NDArray[np.int64]
     servers: NDArray[np.int64]
     reports: NDArray[np.int64]
     now: NDArray[np.int64]
     mean: NDArray[np.float64]
 
 
-NUMBERS, PERSONS, JOBS, ARRIVED, NEXT_ARRIVAL, COMING, FALSE_MESSAGES, FALSE_CALLS, REPORTED_NOW, FREEZES_COMING = (
-    range(10)
-)
-"""What `now` holds: free places of each kind; people met on the internet and when the next is; the first of the heap of
-jobs that are not ready; false warnings of the day; how many reports there are; the heap of freezes not ready, which are
-served when all that leads to reports has happened."""
+NUMBERS, PERSONS, JOBS, ARRIVED, NEXT_ARRIVAL, COMING, FREEZES_COMING = range(7)
+FALSE_MESSAGES, FALSE_CALLS, REPORTED_NOW, UNTIL = range(7, 11)
+"""What `now` holds: free places of each kind; people met on the internet and when the next is; how many jobs stand in
+the heap of calls and visits, and in that of freezes, which are served when all that leads to reports has happened;
+false warnings of the day; how many reports there are; up to when jobs that are ready stand in the heaps."""
+
+STEPS = 1024
+"""For so many steps ahead jobs are laid down by the step in which they are ready; what is later lies with the last."""
 
 
 @kernel
