@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numba import njit
 
-__all__ = ["Column", "Record", "Scalar", "Table", "cores", "kernel"]
+__all__ = ["Column", "Record", "Scalar", "Table", "allocating_kernel", "cores", "joined", "kernel"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -38,6 +38,15 @@ Record = Any
 """One record of a table, seen through."""
 
 
+def joined(tables: list[np.ndarray]) -> np.ndarray:
+    """Return tables of one type of records, one after another; their bytes are copied as they are, not each field."""
+    if len(tables) == 1:
+        return tables[0]
+    width = tables[0].itemsize
+    rows = np.concatenate([np.ascontiguousarray(table).view(np.uint8).reshape(-1, width) for table in tables])
+    return rows.reshape(-1).view(tables[0].dtype)
+
+
 def cores() -> int:
     """Return how many cores this process may use, where the system tells, else how many there are."""
     allowed = getattr(os, "sched_getaffinity", None)
@@ -47,10 +56,23 @@ def cores() -> int:
 def kernel(function: Function) -> Function:
     """Compile a function when it is first called; keep the result on disk; run without the interpreter's lock.
 
+    It must make no array and return none: then no references to arrays are counted, which would cost more than the
+    work wherever a helper is handed a tuple of them, and would make threads wait for each other.
+
     Arithmetic is IEEE's: no reordering, no fused multiply and add; a division by zero gives what NumPy gives, since
     a loop that may raise is not vectorised. The plain function is `.py_func`.
     """
-    compiled: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
+    return _compiled(function, counts=False)
+
+
+def allocating_kernel(function: Function) -> Function:
+    """Compile a function that makes arrays, else as `kernel` does. It may call any kernel, and one may call it."""
+    return _compiled(function, counts=True)
+
+
+def _compiled(function: Function, *, counts: bool) -> Function:
+    options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": counts}
+    compiled: Any = njit(**options)(function)
     kept = compiled._cache._cache_file  # noqa: SLF001  numba has no other way to say what a kernel depends on
     kept._source_stamp = (kept._source_stamp, _stamp(function.__module__))  # noqa: SLF001
     return compiled

@@ -16,6 +16,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from interceptsim.compiled import joined
 from interceptsim.filtering.policies import RejectListedNumbers
 from interceptsim.network.load import NetworkLoad
 from interceptsim.randomness import DELAY_CONSTANT, LONGEST_US, stream_id, threshold
@@ -99,7 +100,7 @@ class _Desk:
         waiting, gone = self.waiting.pop(self.edition, []), self.gone.pop(self.edition, set())
         if not waiting:
             return np.zeros(0, WORD), np.zeros(0, np.int64)
-        words, known_us = (np.concatenate(parts) for parts in zip(*waiting, strict=True))
+        words, known_us = joined([part for part, _ in waiting]), np.concatenate([known for _, known in waiting])
         for line, generation, at_us in gone:
             stays = (words["line"] != line) | (words["generation"] != generation) | (known_us != at_us)
             words, known_us = words[stays], known_us[stays]

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interceptsim.attempts import AttemptBatch, Rows, empty_rows
+from interceptsim.compiled import joined
 from interceptsim.dataplane_kernels import account, advance_lines, list_numbers, reached_by, watch_numbers
 from interceptsim.errors import LookaheadError
 from interceptsim.filtering.kernels import ARGUMENTS, decide
@@ -161,7 +162,7 @@ class DataPlane:
             return np.zeros(0, WORD)
         for worker in self._workers:
             worker.found.clear()
-        found = np.concatenate(words)
+        found = joined(words)
         given_up = found["kind"] == GIVEN_UP  # after what late messages of these numbers led to
         return found[np.lexsort((found["ordinal"], found["kind"], found["line"], found["time_us"], given_up))]
 
@@ -223,7 +224,7 @@ class DataPlane:
             rows.outside[k, :n] = says(batch)
         decide(core.ops, core.pool, rows, n, state)
         to = worker.accounts, worker.words
-        held = account(self._lines, self._groups, self._supply, rows, n, *to, 0, state, self._hindsight)
+        held = account(self._lines, self._groups, self._supply, rows, n, *to, 0, state, self._hindsight, worker.draws)
         self._keep(worker, n, held)
 
     def _keep(self, worker: _Worker, n: int, held: int) -> None:
@@ -252,7 +253,7 @@ class DataPlane:
         for worker in self._workers:
             worker.held = 0
         if found:
-            presented = found[0] if len(found) == 1 else np.concatenate(found)
+            presented = joined(found)
             self._in_threads(lambda worker: worker.time_fraud(self._decide_parts, presented, parts))
 
     def _decide_shared_at_once(self, worker: _Worker, until_us: int) -> None:
@@ -341,6 +342,7 @@ class DataPlane:
                     index.held,
                     index.state,
                     self._hindsight,
+                    worker.draws,
                     worker.rows,
                     worker.accounts,
                     worker.words,

@@ -20,7 +20,7 @@ from interceptsim.attempts import (
     UNANSWERED,
     Rows,
 )
-from interceptsim.compiled import Column, Record, Scalar, Table, kernel
+from interceptsim.compiled import Column, Record, Scalar, Table, allocating_kernel, kernel
 from interceptsim.filtering.kernels import decide
 from interceptsim.randomness import draw
 from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP
@@ -109,6 +109,7 @@ def account(
     held: Scalar,
     state: Column,
     hindsight: Column,
+    draws: Draws,
 ) -> int:
     """Find and count what became of the first `n` decided rows; append what control is to know to `words`.
 
@@ -126,7 +127,8 @@ def account(
     generation, ordinal, fresh, time_us = rows.generation, rows.ordinal, rows.fresh, rows.time_us
     b_number, channel = rows.b_number, rows.channel
     answered, duration_us = rows.answered, rows.duration_us
-    ended, busy_us, drawn = fates_of(lines, groups, supply, rows, n)
+    fates_of(lines, groups, supply, rows, n, draws)
+    ended, busy_us, drawn = draws.ended, draws.busy_us, draws.drawn
     for r in range(n):
         i = which[r]
         line = lines[i]
@@ -257,7 +259,7 @@ def advance_lines(
             accounts.idle_us,
         )
         decide(ops, pool, rows, n, state)
-        held = account(lines, groups, supply, rows, n, accounts, words, held, state, hindsight)
+        held = account(lines, groups, supply, rows, n, accounts, words, held, state, hindsight, draws)
         done = cursor == stop and pending == 0
         if one_batch or done or held + 3 * rows.time_us.shape[0] > words.shape[0]:
             return cursor, pending, n, held
@@ -294,7 +296,7 @@ def watch_numbers(lines: Table, which: Column, generation: Column, known_us: Col
             line.known_us = known_us[k]
 
 
-@kernel
+@allocating_kernel
 def reached_by(lines: Table, which: Column, generation: Column) -> Table:
     """Return how many people numbers reached, before they are handed over, and talked to of those, int64 (n, 3).
 

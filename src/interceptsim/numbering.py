@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from interceptsim.compiled import Column, Scalar, kernel
+from interceptsim.compiled import Column, Scalar, allocating_kernel, kernel
 from interceptsim.errors import ConfigurationError
 
 __all__ = [
@@ -96,7 +96,7 @@ def neighbour_number(b_number: Scalar, word: Scalar) -> Scalar:
     return b - b % _BLOCK + (np.uint64(word) * _BLOCK >> np.uint64(32))
 
 
-@kernel
+@allocating_kernel
 def kinds_of_digits(numbers: Column) -> Column:
     """Return the kinds (uint8) of numbers (uint64) that are written without a "+": E.164, or short codes.
 

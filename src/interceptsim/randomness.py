@@ -15,7 +15,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from interceptsim.compiled import Column, Scalar, kernel
+from interceptsim.compiled import Column, Scalar, allocating_kernel, kernel
 
 __all__ = [
     "DELAY_CONSTANT",
@@ -276,7 +276,7 @@ def exponentials(word: Column, scale_us: Column, n: Scalar, out: Column) -> None
         out[k] = np.int64(min(-log_of(unit(word[k])) * scale_us[k], np.float64(LONGEST_US)))
 
 
-@kernel
+@allocating_kernel
 def lognormals(word: Column, scale_us: Column, sigma: Column, n: Scalar, out: Column) -> None:
     """Fill the first `n` of `out` (int64) with the random parts of lognormal delays, as `delay_us` does.
 

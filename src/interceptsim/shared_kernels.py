@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from interceptsim.attempts import Rows
-from interceptsim.compiled import Column, Scalar, Table, kernel
+from interceptsim.compiled import Column, Scalar, Table, allocating_kernel, kernel
 from interceptsim.dataplane_kernels import account
 from interceptsim.filtering.batch_kernels import find_slots
 from interceptsim.filtering.kernels import decide
@@ -100,7 +100,7 @@ def present_lines(
     return cursor, pending, held
 
 
-@kernel
+@allocating_kernel
 def order_part(presented: Table, part: Scalar, parts: Scalar) -> Column:
     """Return the places (int64) of one part's attempts by (time, line, ordinal): dealt to times, sorted within.
 
@@ -158,6 +158,7 @@ def decide_presented(
     known: Scalar,
     state: Column,
     hindsight: Column,
+    draws: Draws,
     rows: Rows,
     accounts: Accounts,
     words: Table,
@@ -171,12 +172,12 @@ def decide_presented(
         n, cursor = take_presented(presented, order, cursor, hindsight, rows)
         known = find_slots(table, known, state, rows, n)
         decide(ops, pool, rows, n, state)
-        held = account(lines, groups, supply, rows, n, accounts, words, held, state, hindsight)
+        held = account(lines, groups, supply, rows, n, accounts, words, held, state, hindsight, draws)
         if one_batch or cursor == order.shape[0] or held + 3 * rows.time_us.shape[0] > words.shape[0]:
             return cursor, known, n, held
 
 
-@kernel
+@allocating_kernel
 def advance_shared(
     lines: Table,
     groups: Table,
@@ -226,6 +227,7 @@ def advance_shared(
             known,
             state,
             hindsight,
+            draws,
             rows,
             accounts,
             words,

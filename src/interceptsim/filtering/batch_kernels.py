@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from interceptsim.attempts import ALLOW, DELIVER, Rows
-from interceptsim.compiled import Column, Scalar, kernel
+from interceptsim.compiled import Column, Scalar, allocating_kernel, kernel
 from interceptsim.filtering.kernels import decide
 from interceptsim.randomness import mix64
 
@@ -19,7 +19,7 @@ _LOW = np.uint64(2**32 - 1)
 _BLOCK = 512  # rows hashed at a time, several at once
 
 
-@kernel
+@allocating_kernel
 def find_slots(table: Column, held: Scalar, state: Column, rows: Rows, n: Scalar) -> int:
     """Find or give each row's presented number its slot; return how many slots are taken then.
 
@@ -82,7 +82,7 @@ def _part(mixed: Scalar, parts: Scalar) -> Scalar:
     return (mixed >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)
 
 
-@kernel
+@allocating_kernel
 def part_of(numbers: Column, parts: Scalar) -> Column:
     """Return the part (int64, below `parts`) to which each number (uint64) falls."""
     found = np.empty(numbers.shape[0], np.int64)
@@ -91,7 +91,7 @@ def part_of(numbers: Column, parts: Scalar) -> Column:
     return found
 
 
-@kernel
+@allocating_kernel
 def _choose(
     source: Rows, order: Column, cursor: Scalar, stop: Scalar, part: Scalar, parts: Scalar, line: Column
 ) -> tuple[Scalar, Scalar]:
@@ -128,7 +128,7 @@ def _taken(source: Column, into: Column, line: Column, n: Scalar, straight: Scal
     return into
 
 
-@kernel
+@allocating_kernel
 def _scatter(rows: Rows, n: Scalar, verdict: Column, reason: Column, matched: Column, score: Column) -> None:
     """Put what matched in a working set at its place in the batch, whose decisions are zero before."""
     line, from_code, from_reason = rows.line, rows.code, rows.reason

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from interceptsim.attempts import ALLOW, DELIVER, INTERCEPT, INTERNATIONAL_GATEWAY, LABEL, SCORE_ONE, Rows
-from interceptsim.compiled import Column, Record, Scalar, kernel
+from interceptsim.compiled import Column, Record, Scalar, allocating_kernel, kernel
 from interceptsim.numbering import INTERNATIONAL
 from interceptsim.randomness import mix64
 
@@ -63,7 +63,7 @@ _EAST_OF_ORIGIN_US = 8 * 60 * MINUTE_US + 1_000_000 * 1440 * MINUTE_US  # local 
 MAX_SCORE = np.int64(2**31 - 1)
 
 
-@kernel
+@allocating_kernel
 def find_listed(
     pool: Column,
     offset: Scalar,
@@ -150,7 +150,7 @@ def fine_bucket_of(number: Scalar) -> Scalar:
     return np.float64(number | np.uint64(1)).view(np.uint64) >> np.uint64(30) & np.uint64(FINE_BUCKETS - 1)
 
 
-@kernel
+@allocating_kernel
 def _combine(rows: Rows, n: Scalar, k: Scalar, action: Scalar) -> None:
     """Add what rule k said to the verdicts: the one place where verdicts are combined.
 
@@ -244,7 +244,7 @@ def _reject_spoofed(rows: Rows, n: Scalar) -> None:
             said[r] = INTERCEPT
 
 
-@kernel
+@allocating_kernel
 def _reject_ranges(op: Record, pool: Column, rows: Rows, n: Scalar) -> None:
     """Arguments: 0 offset and 1 count of bounds, 2 offset of what begins at each, 3 offset of the buckets.
 

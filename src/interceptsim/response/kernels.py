@@ -78,9 +78,9 @@ def _place_of(state: State, word: Record, adds: Scalar) -> int:
 def learn(state: State, ledger: Ledger, words: Table, known_us: Column, was_us: Column, places: Column) -> int:
     """Take words of attempts. `known_us` (int64) is when police would know the number of each that is about one.
 
-    Into `was_us` (int64) goes for each word by which its number becomes known, or sooner than by an earlier one, when
-    it was to be known before, NEVER if it was not, and -1 for a word that adds nothing; into `places` the places of people
-    who begin to fall for fraud. Return how many those are.
+    Into `was_us` (int64) goes for each word when its number was to be known before, NEVER if it was not, and -1 for a
+    word by which it does not become known sooner; into `places` the places of people who begin to fall for fraud.
+    Return how many those are.
     """
     people = 0
     for k in range(words.shape[0]):

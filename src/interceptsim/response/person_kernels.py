@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from interceptsim.compiled import Column, Record, Scalar, Table, kernel
+from interceptsim.compiled import Column, Record, Scalar, Table, allocating_kernel, kernel
 from interceptsim.randomness import choose, delay_us, draw, exp_of, mix64, normal_quantile, poisson, unit
 from interceptsim.response.queue_kernels import for_person, new_job
 from interceptsim.response.records import (
@@ -56,7 +56,7 @@ def words_for(state: State, person: Record, which: Scalar) -> tuple[Scalar, Scal
     return draw(state.key[0], state.key[1], person.stream, person.entity, (person.ordinal << 8) | which)
 
 
-@kernel
+@allocating_kernel
 def words_of(persons: Table, key: Column, salt: Scalar) -> Column:
     """Return a 32-bit word (float64) for each person, keyed by `salt`, a 32-bit id."""
     out = np.empty(persons.shape[0], np.float64)

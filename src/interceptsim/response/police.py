@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from interceptsim.compiled import Column, Scalar, Table, kernel
+from interceptsim.compiled import Column, Scalar, Table, allocating_kernel
 from interceptsim.randomness import delay_us, draw, stream_id, threshold
 from interceptsim.units import Delay, Ratio
 
@@ -83,7 +83,7 @@ class Police(BaseModel):
     quarantine: Delay = Delay.model_validate("90d")
 
 
-@kernel
+@allocating_kernel
 def delays_of(
     words: Table,
     key: Column,
@@ -108,7 +108,7 @@ def hand_over_times(police: Police, words: np.ndarray, key: NDArray[np.uint64]) 
     return times
 
 
-@kernel
+@allocating_kernel
 def drawn_below(words: Table, key: Column, salt: Scalar, bound: Scalar) -> Column:
     """Return for each word (bool) whether a draw keyed by its number and by `salt` lies below `bound`."""
     out = np.empty(words.shape[0], np.bool_)

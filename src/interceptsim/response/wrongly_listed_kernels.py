@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from interceptsim.compiled import Column, Scalar, Table, kernel
+from interceptsim.compiled import Column, Scalar, Table, allocating_kernel
 from interceptsim.numbering import subscriber_number
 from interceptsim.randomness import (
     delay_us,
@@ -73,7 +73,7 @@ CALLERS = np.dtype(
 )
 
 
-@kernel
+@allocating_kernel
 def quarantines(
     words: Table, key: Column, salt: Scalar, kind: Scalar, minimum_us: Scalar, scale_us: Scalar, sigma: Scalar
 ) -> Column:
@@ -86,7 +86,7 @@ def quarantines(
     return out
 
 
-@kernel
+@allocating_kernel
 def count_people(
     words: Table,
     known_us: Column,

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from interceptsim.compiled import Column, Scalar, Table, kernel
+from interceptsim.compiled import Column, Scalar, Table, allocating_kernel
 
 __all__ = ["lines_due"]
 
 
-@kernel
+@allocating_kernel
 def lines_due(lines: Table, first: Scalar, last: Scalar, until_us: Scalar) -> Column:
     """Return those of the lines `first` to `last` (int64, rising) with attempts due before `until_us`."""
     due = np.empty(last - first + 1, np.int64)

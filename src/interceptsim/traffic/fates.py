@@ -18,55 +18,53 @@ from interceptsim.randomness import (
     lognormals,
     mix64,
 )
-from interceptsim.traffic.records import Supply
+from interceptsim.traffic.records import Draws, Supply
 
 __all__ = ["fates_of"]
 
 
 @kernel
-def _draw_all(
-    lines: Table, groups: Table, supply: Supply, rows: Rows, n: Scalar
-) -> tuple[Column, int, Column, Column, Column, Column]:
-    """Return the rows that are not intercepted, how many they are, and the words of their draws."""
-    which, code, ordinal = rows.line, rows.code, rows.ordinal
-    chosen = np.empty(n + 1, np.int64)
-    stream, entity, nth = np.empty(n + 1, np.uint32), np.empty(n + 1, np.uint32), np.empty(n + 1, np.int64)
+def _draw_all(lines: Table, groups: Table, supply: Supply, rows: Rows, n: Scalar, draws: Draws) -> int:
+    """Note in `draws.line` which rows are not intercepted, and draw the words of each; return how many they are."""
+    which, code, nth = rows.line, rows.code, rows.ordinal
+    chosen, stream, entity, ordinal = draws.line, draws.stream, draws.entity, draws.ordinal
     m = 0
     for r in range(n):
         line = lines[which[r]]
         chosen[m] = r
         stream[m] = groups[line.group].fate_stream
         entity[m] = line.index
-        nth[m] = ordinal[r]
+        ordinal[m] = nth[r]
         m += code[r] != INTERCEPT
-    w0, w1, w2, w3 = np.empty(m, np.uint32), np.empty(m, np.uint32), np.empty(m, np.uint32), np.empty(m, np.uint32)
-    draw_all(supply.key[0], supply.key[1], stream, entity, nth, m, w0, w1, w2, w3)
-    return chosen, m, w0, w1, w2, w3
+    draw_all(supply.key[0], supply.key[1], stream, entity, ordinal, m, draws.w0, draws.w1, draws.w2, draws.w3)
+    return m
 
 
 @kernel
-def fates_of(lines: Table, groups: Table, supply: Supply, rows: Rows, n: Scalar) -> tuple[Column, Column, Column]:
-    """Return the fates of the first `n` decided rows, where they are not intercepted.
+def fates_of(lines: Table, groups: Table, supply: Supply, rows: Rows, n: Scalar, draws: Draws) -> None:
+    """Find the fates of the first `n` decided rows, where they are not intercepted.
 
-    Return outcomes (uint8; of a message: DELIVERED), us for which a circuit is wanted (int64), and 32-bit draws for
-    what people then do (uint32); write us of talk into `rows.duration_us`, of calls that are not lost.
+    Write into `draws`, whose columns it uses as it likes, outcomes (`ended`; of a message: DELIVERED), us for which a
+    circuit is wanted (`busy_us`), and 32-bit draws for what people then do (`drawn`); and us of talk into
+    `rows.duration_us`, of calls that are not lost.
     """
     which, code, channel = rows.line, rows.code, rows.channel
-    chosen, m, w0, w1, w2, w3 = _draw_all(lines, groups, supply, rows, n)
-    outcome, busy_us, word = np.empty(n, np.uint8), np.zeros(n, np.int64), np.empty(n, np.uint32)
-    # the row of each delay, by its law; below 0, by -1 - row, where it is of talk
-    of_exp, of_log = np.empty(2 * m, np.int64), np.empty(2 * m, np.int64)
-    word_exp, word_log = np.empty(2 * m, np.uint32), np.empty(2 * m, np.uint32)
-    scale_exp, scale_log, sigma = np.empty(2 * m), np.empty(2 * m), np.empty(2 * m)
+    m = _draw_all(lines, groups, supply, rows, n, draws)
+    chosen, w0, w1, w2, w3 = draws.line, draws.w0, draws.w1, draws.w2, draws.w3
+    outcome, busy_us, word = draws.ended, draws.busy_us, draws.drawn
+    # the row of each delay; below 0, by -1 - row, where it is of talk; exponential ones from the left, others from the
+    # right
+    of, of_word, scale, sigma = draws.delayed, draws.delay_word, draws.delay_scale, draws.delay_sigma
     lost, talk_us = supply.lost, rows.duration_us
     talk_us[:n] = 0
     e = 0
-    g = 0
+    g = of.shape[0]
     for k in range(m):
         r = chosen[k]
         line = lines[which[r]]
         group = groups[line.group]
         word[r] = w3[k]
+        busy_us[r] = 0
         if channel[r] == SMS:
             outcome[r] = DELIVERED
             continue
@@ -78,46 +76,33 @@ def fates_of(lines: Table, groups: Table, supply: Supply, rows: Rows, n: Scalar)
             busy_us[r] = ring.minimum
             drawn = mix64(np.uint64(end) << np.uint64(32) | np.uint64(w2[k])) >> np.uint64(32)
             if ring.kind == DELAY_EXPONENTIAL:
-                of_exp[e], word_exp[e], scale_exp[e] = r, drawn, ring.scale
+                of[e], of_word[e], scale[e] = r, drawn, ring.scale
                 e += 1
             elif ring.kind != DELAY_CONSTANT:
-                of_log[g], word_log[g], scale_log[g], sigma[g] = r, drawn, ring.scale, ring.sigma
-                g += 1
+                g -= 1
+                of[g], of_word[g], scale[g], sigma[g] = r, drawn, ring.scale, ring.sigma
             if end < (group.labelled_bound if code[r] == LABEL else group.answered_bound):
                 ended = ANSWERED
                 busy_us[r] += talk.minimum
                 talk_us[r] = talk.minimum
                 if talk.kind == DELAY_EXPONENTIAL:
-                    of_exp[e], word_exp[e], scale_exp[e] = -1 - r, w2[k], talk.scale
+                    of[e], of_word[e], scale[e] = -1 - r, w2[k], talk.scale
                     e += 1
                 elif talk.kind != DELAY_CONSTANT:
-                    of_log[g], word_log[g], scale_log[g], sigma[g] = -1 - r, w2[k], talk.scale, talk.sigma
-                    g += 1
+                    g -= 1
+                    of[g], of_word[g], scale[g], sigma[g] = -1 - r, w2[k], talk.scale, talk.sigma
         outcome[r] = LOST if w0[k] < lost[line.group] else ended
-    _add_delays(of_exp, word_exp, scale_exp, sigma, e, busy_us, talk_us, False)
-    _add_delays(of_log, word_log, scale_log, sigma, g, busy_us, talk_us, True)
-    return outcome, busy_us, word
+    exponentials(of_word, scale, e, draws.delay_us)
+    _add_delays(of, draws.delay_us, e, busy_us, talk_us)
+    lognormals(of_word[g:], scale[g:], sigma[g:], of.shape[0] - g, draws.delay_us)
+    _add_delays(of[g:], draws.delay_us, of.shape[0] - g, busy_us, talk_us)
 
 
 @kernel
-def _add_delays(
-    row: Column,
-    word: Column,
-    scale_us: Column,
-    sigma: Column,
-    n: Scalar,
-    busy_us: Column,
-    talk_us: Column,
-    lognormal: Scalar,
-) -> None:
+def _add_delays(row: Column, part_us: Column, n: Scalar, busy_us: Column, talk_us: Column) -> None:
     """Add the random parts of `n` delays to the rows that they belong to."""
-    part = np.empty(n, np.int64)
-    if lognormal:
-        lognormals(word, scale_us, sigma, n, part)
-    else:
-        exponentials(word, scale_us, n, part)
     for k in range(n):
         r = row[k] if row[k] >= 0 else -1 - row[k]
-        busy_us[r] += part[k]
+        busy_us[r] += part_us[k]
         if row[k] < 0:
-            talk_us[r] += part[k]
+            talk_us[r] += part_us[k]

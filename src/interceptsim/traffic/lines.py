@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from interceptsim.attempts import SCORE_ONE, SMS
-from interceptsim.compiled import Column, Record, Scalar, Table, kernel
+from interceptsim.compiled import Column, Record, Scalar, Table, allocating_kernel, kernel
 from interceptsim.numbering import own_number
 from interceptsim.randomness import (
     DELAY_LOGNORMAL,
@@ -161,7 +161,7 @@ def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached
         line.next_us = due if due < line.ends_us else NEVER
 
 
-@kernel
+@allocating_kernel
 def numbers_of(lines: Table, groups: Table, which: Column, generation: Column) -> Column:
     """Return the numbers (uint64) that lines `which` own in given generations; their groups own what they present."""
     out = np.empty(which.shape[0], np.uint64)

@@ -185,12 +185,14 @@ class Supply(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """Scratch of the generator: draws made ahead for the lines at hand, one column an attempt that may follow.
+    """Scratch: draws made ahead for the lines at hand, one an attempt that may follow; later those of their fates.
 
     Columns of one capacity: `stream`, `entity` (uint32) and `ordinal` (int64) name the draw, `w0` to `w3`
     (uint32) are its words, `gap` (float64) the standard exponential of `w0`, `b_number` (uint64) and
     `b_carrier` (uint8) who is called. `line` and `first` (int64) tell whose they are; `pending` (int64, twice
-    as long) are lines whose draws did not reach the end of the slice.
+    as long) are lines whose draws did not reach the end of the slice. `ended` (uint8), `busy_us` (int64) and `drawn`
+    (uint32) are fates, by row; `delayed` (int64), `delay_word` (uint32), `delay_scale`, `delay_sigma` (float64) and
+    `delay_us` (int64), twice as long, their delays, two a row at the most.
     """
 
     stream: NDArray[np.uint32]
@@ -206,6 +208,14 @@ class Draws(NamedTuple):
     line: NDArray[np.int64]
     first: NDArray[np.int64]
     pending: NDArray[np.int64]
+    ended: NDArray[np.uint8]
+    busy_us: NDArray[np.int64]
+    drawn: NDArray[np.uint32]
+    delayed: NDArray[np.int64]
+    delay_word: NDArray[np.uint32]
+    delay_scale: NDArray[np.float64]
+    delay_sigma: NDArray[np.float64]
+    delay_us: NDArray[np.int64]
 
 
 def empty_draws(capacity: int) -> Draws:
@@ -224,4 +234,12 @@ def empty_draws(capacity: int) -> Draws:
         line=np.zeros(capacity, np.int64),
         first=np.zeros(capacity + 1, np.int64),
         pending=np.zeros(2 * capacity, np.int64),
+        ended=np.zeros(capacity, np.uint8),
+        busy_us=np.zeros(capacity, np.int64),
+        drawn=np.zeros(capacity, np.uint32),
+        delayed=np.zeros(2 * capacity, np.int64),
+        delay_word=np.zeros(2 * capacity, np.uint32),
+        delay_scale=np.zeros(2 * capacity),
+        delay_sigma=np.zeros(2 * capacity),
+        delay_us=np.zeros(2 * capacity, np.int64),
     )
