@@ -110,8 +110,8 @@ def test_threads_are_used_where_a_slice_is_worth_sharing_out(minimal: Scenario) 
 
 
 def test_an_agenda_holds_the_lines_that_are_due(world: World) -> None:
-    lines = world.population.lines.copy()
-    lines["next_us"][::3] = DAY_US
-    due = lines_due(lines, 1, len(lines), DAY_US)
-    assert due.tolist() == [i for i in range(1, len(lines)) if lines["next_us"][i] < DAY_US]
-    assert lines_due(lines, 0, 0, DAY_US).tolist() == []
+    due_us = world.population.lines["first_us"].copy()
+    due_us[::3] = DAY_US
+    due = lines_due(due_us, 1, len(due_us), DAY_US)
+    assert due.tolist() == [i for i in range(1, len(due_us)) if due_us[i] < DAY_US]
+    assert lines_due(due_us, 0, 0, DAY_US).tolist() == []

@@ -25,7 +25,7 @@ def test_lines_are_the_same_lines_at_every_scale(china: Scenario) -> None:
     for group in range(len(whole.groups)):
         few = small.lines[small.lines["group"] == group]
         many = whole.lines[whole.lines["group"] == group][: len(few)]
-        for name in ("gap", "ordinal", "next_us", "dies_us"):
+        for name in ("gap", "ordinal", "first_us", "dies_us"):
             assert (few[name] == many[name]).all()
 
 
@@ -42,7 +42,7 @@ def test_another_group_of_lines_changes_no_line_of_the_others(china: Scenario) -
     more = china.replace({"traffic.lines": [extra, *tables["traffic"]["lines"]]})
     before, after = World(china, 1, 1000, 1).population, World(more, 1, 1000, 1).population
     assert len(before.lines) == len(after.lines)
-    for name in ("gap", "next_us", "dies_us"):
+    for name in ("gap", "first_us", "dies_us"):
         assert (before.lines[name] == after.lines[name]).all()
 
 

@@ -119,6 +119,7 @@ class DataPlane:
             reached=world.calendar.reached,
             weight=world.calendar.weight,
             carriers=world.carriers(),
+            due_us=population.lines["first_us"].copy(),
             lost=np.zeros(len(population.groups), np.uint64),
             lag_us=np.zeros(len(population.groups), np.int64),
             validity_us=validity_of(world.scenario.network, population.names),
@@ -169,10 +170,10 @@ class DataPlane:
     def _look_ahead(self, until_us: int) -> None:
         """Lay out what is due up to the end of the day in which a slice ends."""
         day_ends_us = -(-until_us // DAY_US) * DAY_US
-        shared_from, last = self._population.shared_from, len(self._lines)
+        shared_from, last, due_us = self._population.shared_from, len(self._lines), self._supply.due_us
         pieces = 8 * len(self._workers) if self._pool else 1
-        self._own = _Agenda(lines_due(self._lines, 0, shared_from, day_ends_us), pieces, self._first_ordinary)
-        self._shared = _Agenda(lines_due(self._lines, shared_from, last, day_ends_us), pieces, last)
+        self._own = _Agenda(lines_due(due_us, 0, shared_from, day_ends_us), pieces, self._first_ordinary)
+        self._shared = _Agenda(lines_due(due_us, shared_from, last, day_ends_us), pieces, last)
         self._agenda_until_us = day_ends_us
 
     def _in_threads(self, work: Callable[[_Worker], None]) -> None:

@@ -39,7 +39,7 @@ def _look_ahead(
     """
     room = draws.ordinal.shape[0]
     stream, entity, ordinal = draws.stream, draws.entity, draws.ordinal
-    chosen, first, waiting, weight = draws.line, draws.first, draws.pending, supply.weight
+    chosen, first, waiting, weight, due_us = draws.line, draws.first, draws.pending, supply.weight, supply.due_us
     taken = 0
     filled = 0
     n = 0
@@ -52,11 +52,11 @@ def _look_ahead(
             cursor += 1
         else:
             break
-        line = lines[i]
-        if line.next_us >= until_us:
+        if due_us[i] >= until_us:
             continue
+        line = lines[i]
         group = groups[line.group]
-        due = np.float64((until_us - line.next_us) * weight[group.profile, line.hour]) / line.gap
+        due = np.float64((until_us - due_us[i]) * weight[group.profile, line.hour]) / line.gap
         ahead = np.float64(0) if group.adapts else np.float64(_MOST_AHEAD)  # what becomes of it may decide on the next
         spare = 2.0 * np.sqrt(due) + 1.0 if cursor == stop else 0.0  # no others are left to fill a batch with
         count = min(np.int64(min(due + spare, ahead)) + 1, room - filled)
@@ -159,13 +159,13 @@ def generate(
     reached, weight, counted_us, end_us = supply.reached, supply.weight, supply.counted_us, supply.end_us
     which, first, waiting, gap, words = draws.line, draws.first, draws.pending, draws.gap, draws.w3
     callee, callee_carrier, whom, rest = draws.b_number, draws.b_carrier, draws.w1, draws.w2
-    last_hour = weight.shape[1]
+    last_hour, due_us = weight.shape[1], supply.due_us
     n = 0
     for j in range(chosen):
         i = which[j]
         line = lines[i]
         group = groups[line.group]
-        due = line.next_us
+        due = due_us[i]
         ordinal = line.ordinal
         operational = line.operational
         hour = np.int64(line.hour)
@@ -256,7 +256,7 @@ def generate(
                     due -= due % tick
                 if due >= ends_us:
                     due = NEVER
-        line.next_us = due
+        due_us[i] = due
         line.operational = operational
         line.ordinal = ordinal
         line.hour = hour

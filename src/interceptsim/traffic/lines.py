@@ -158,7 +158,7 @@ def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached
         line.hour = line.starts_us // HOUR_US
         line.operational = reached[group.profile, line.hour] + np.int64(-log_of(unit(w3)) * line.gap)
         due, line.hour = _time_of(line.operational, line.hour, group.profile, group.tick, reached, weight)
-        line.next_us = due if due < line.ends_us else NEVER
+        line.first_us = due if due < line.ends_us else NEVER
 
 
 @allocating_kernel

@@ -101,8 +101,8 @@ GROUP = np.dtype(
 
 LINE = np.dtype(
     [
-        ("next_us", "i8"),  # when attempt `ordinal` falls due
-        ("operational", "i8"),  # the same in operational time
+        ("first_us", "i8"),  # when its first attempt falls due; of later ones `Supply.due_us` tells
+        ("operational", "i8"),  # when attempt `ordinal` falls due, in operational time
         ("ordinal", "i8"),
         ("generation", "i8"),  # which number the line has, from 0
         ("born_us", "i8"),  # the number is active from here
@@ -122,7 +122,7 @@ LINE = np.dtype(
         ("answers", "u8"),  # which of the number's last attempts were answered, a bit each
         ("gap", "f8"),
         ("a_number", "u8"),
-        ("hour", "i4"),  # hour of the run in which next_us lies
+        ("hour", "i4"),  # hour of the run in which that lies
         ("group", "i4"),
         ("index", "u4"),  # the line within its group
         ("cell", "i4"),  # row of the daily accounts
@@ -156,6 +156,8 @@ class Supply(NamedTuple):
     reached      int64 (profiles, hours+1)  operational time at the start of each hour
     weight       int64 (profiles, hours)    weight of each hour
     carriers     uint8 (256,)               carrier of each value of a byte of a hashed number
+    due_us       int64 (lines,)             when the next attempt of each line falls due; apart from the lines, since in
+                                            most slices that is all that is read of most of them
     lost         uint64 (groups,)           threshold of the draw for finding no circuit free, posted
     lag_us       int64 (groups,)            how long a message takes to be delivered, posted
     validity_us  int64 (groups,)            one that takes longer expires
@@ -172,6 +174,7 @@ class Supply(NamedTuple):
     reached: NDArray[np.int64]
     weight: NDArray[np.int64]
     carriers: NDArray[np.uint8]
+    due_us: NDArray[np.int64]
     lost: NDArray[np.uint64]
     lag_us: NDArray[np.int64]
     validity_us: NDArray[np.int64]
