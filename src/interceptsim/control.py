@@ -86,8 +86,12 @@ class _Desk:
         """Let words wait for their editions."""
         editions = self.edition_of(known_us)
         order = np.argsort(editions, kind="stable")
-        for part in np.split(order, np.flatnonzero(np.diff(editions[order])) + 1):
-            self.waiting.setdefault(int(editions[part[0]]), []).append((words[part], known_us[part]))
+        begins = np.flatnonzero(np.diff(editions[order], prepend=-1)).tolist()
+        words, known_us = words[order], known_us[order]
+        for edition, (first, end) in zip(
+            editions[order[begins]].tolist(), itertools.pairwise([*begins, len(order)]), strict=True
+        ):
+            self.waiting.setdefault(edition, []).append((words[first:end], known_us[first:end]))
 
     def drop(self, words: np.ndarray, known_us: NDArray[np.int64]) -> None:
         """Forget words that were to be known at given times."""
@@ -153,18 +157,18 @@ class ControlPlane:
             self._await(words, known_us, np.full(len(words), NEVER))
             return
         known_us, was_us = self._response.learn(words)
-        new = was_us >= 0
-        self._await(words[new], known_us[new], was_us[new])
+        (new,) = (was_us >= 0).nonzero()
+        if len(new):
+            self._await(words[new], known_us[new], was_us[new])
 
     def _await(self, words: np.ndarray, known_us: NDArray[np.int64], was_us: NDArray[np.int64]) -> None:
         """Let numbers wait until police know them, which was to be at `was_us` before, NEVER if it was not."""
-        if len(words) == 0:
-            return
-        sooner = was_us < NEVER
-        self.handed_over += len(words) - int(sooner.sum())
+        (sooner,) = (was_us < NEVER).nonzero()
+        self.handed_over += len(words) - len(sooner)
         for desk in self._desks:
             desk.put(words, known_us)
-            desk.drop(words[sooner], was_us[sooner])
+            if len(sooner):
+                desk.drop(words[sooner], was_us[sooner])
         if self._response is not None:
             self._port.post_known(words["line"], words["generation"], known_us)
 
@@ -172,7 +176,9 @@ class ControlPlane:
         """Let people and desks live through one step after another; what victims report goes to police."""
         for step in itertools.count(1):
             yield self.at(step * response.every_us, RESPONSE)
-            self._await(*response.advance(int(self.env.now), self._port.reached))
+            reports = response.advance(int(self.env.now), self._port.reached)
+            if reports is not None:
+                self._await(*reports)
 
     def finish(self) -> ResponseTally | None:
         """Return what was counted of people and desks when the run is over; None where there are none."""

@@ -11,6 +11,7 @@ below is compiled by numba; its plain Python twin is `function.py_func`.
 
 from __future__ import annotations
 
+import functools
 from hashlib import blake2b
 
 import numpy as np
@@ -317,6 +318,7 @@ def replication_seed(seed: int, replication: int) -> int:
     return int.from_bytes(blake2b(text, digest_size=8, person=b"replication").digest(), "little")
 
 
+@functools.cache
 def stream_id(name: str) -> int:
     """Return the 32-bit id of a stream of draws, a hash of its name."""
     return int.from_bytes(blake2b(name.encode(), digest_size=4, person=b"stream").digest(), "little")

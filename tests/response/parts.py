@@ -162,6 +162,10 @@ class Calls:
         return np.array(rows, np.int64).reshape(-1, 3)
 
 
+NOTHING = np.zeros(0, WORD), np.zeros(0, np.int64), np.zeros(0, np.int64)
+"""What victims reported, where they did not."""
+
+
 def live(response: Any, calls: Calls, days: int, *, slice_us: int, every_us: int) -> Any:
     """Let a response live through attempts as control does; return what it counted."""
     step_us = every_us
@@ -172,7 +176,7 @@ def live(response: Any, calls: Calls, days: int, *, slice_us: int, every_us: int
             if was >= 0:
                 calls.known[int(word["line"]), int(word["generation"])] = known
         while step_us <= edge_us:
-            words, known_us, _ = response.advance(step_us, calls.reached)
+            words, known_us, _ = response.advance(step_us, calls.reached) or NOTHING
             for word, known in zip(words, known_us.tolist(), strict=True):
                 calls.known[int(word["line"]), int(word["generation"])] = known
             step_us += every_us
@@ -196,10 +200,11 @@ class Both:
 
     def advance(self, now_us: int, reached: Any) -> Any:
         expected = self.slow.advance(now_us, reached)
-        words, known_us, was_us = self.fast.advance(now_us, reached)
+        found = self.fast.advance(now_us, reached)
+        words, known_us, was_us = found or NOTHING
         names = zip(words["line"].tolist(), words["generation"].tolist(), strict=True)
         assert dict(zip(names, zip(known_us.tolist(), was_us.tolist(), strict=True), strict=True)) == expected
-        return words, known_us, was_us
+        return found
 
     def finish(self, end_us: int, reached: Any) -> Any:
         tally = self.fast.finish(end_us, reached)

@@ -146,7 +146,7 @@ def test_reports_are_news_to_police_only_where_they_feed_lists() -> None:
         def watched(*given: Any, advance: Any = advance) -> Any:
             nonlocal told
             found = advance(*given)
-            told += len(found[0])
+            told += len(found[0]) if found else 0
             return found
 
         response.advance = watched  # type: ignore[method-assign]

@@ -117,7 +117,7 @@ def _choose(
     return n, cursor
 
 
-@kernel
+@allocating_kernel
 def _taken(source: Column, into: Column, line: Column, n: Scalar, straight: Scalar, wanted: Scalar) -> Column:
     """Return a column of the working set: seen in place where its rows stand together, else copied."""
     if straight >= 0:
@@ -156,7 +156,7 @@ def is_sorted(values: Column) -> bool:
     return not falls
 
 
-@kernel
+@allocating_kernel
 def decide_part(
     source: Rows,
     reads: Scalar,

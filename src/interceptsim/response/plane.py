@@ -188,11 +188,11 @@ class Response:
         self._ask(places[:people])
         return known_us, was_us
 
-    def advance(self, now_us: int, reached: Reached) -> tuple[np.ndarray, NDArray[np.int64], NDArray[np.int64]]:
+    def advance(self, now_us: int, reached: Reached) -> tuple[np.ndarray, NDArray[np.int64], NDArray[np.int64]] | None:
         """Let everything happen that is due before `now_us`; what attempts of that microsecond bring is not known yet.
 
         Return words about numbers that victims reported, when police know each, and when they would have known it
-        otherwise, NEVER if not.
+        otherwise, NEVER if not; None where nobody reported any.
         """
         until_us = now_us - 1
         places = np.zeros(256, np.int64)
@@ -202,7 +202,7 @@ class Response:
             self._keep_stories(len(places))
             self._ask(places[: arrive(self._state, self._ledger, until_us, places)])
         state = self._state
-        over = np.flatnonzero(state.known <= until_us)
+        (over,) = (state.known <= until_us).nonzero()
         counts = np.zeros((len(over), 3), np.int64)
         people = len(state.persons) - int(state.now[PERSONS])
         if len(over):
@@ -216,6 +216,8 @@ class Response:
         state = self._state
         state.now[REPORTED_NOW] = 0
         advance(state, self._ledger, over, counts, until_us, now_us % DAY_US == 0)
+        if state.now[REPORTED_NOW] == 0:
+            return None
         reports = state.reports[: state.now[REPORTED_NOW]]
         return self._words_of(reports[:, 0], reports[:, 1], now_us)
 
