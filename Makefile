@@ -2,8 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# As many files of tests at a time as there are cores, four at most.
-ABREAST := -n auto --maxprocesses 4 --dist loadfile
+# As many files of tests at a time as there are cores, four at most; in their order, since those of few tests may be long.
+ABREAST := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test check browser lint notebooks docs bench
 

@@ -6,8 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
+import numpy as np
+import pytest
+
 import interceptsim
 from interceptsim import compiled
+from interceptsim.response.police import WORD
 
 
 def test_a_kernel_is_compiled_again_where_a_helper_or_constant_of_another_module_changed(tmp_path):
@@ -55,3 +60,21 @@ def test_what_a_kernel_depends_on_is_found_through_all_ways_to_import():
     assert compiled._file("interceptsim.traffic") == root / "traffic" / "__init__.py"
     assert compiled._file("interceptsim.traffic.kernels") == root / "traffic" / "kernels.py"
     assert compiled._file("interceptsim.traffic.kernel") is None
+
+
+def test_a_kernel_that_would_give_back_an_array_of_its_own_is_refused():
+    def made(n):
+        return np.zeros(n)
+
+    assert compiled.allocating_kernel(made)(3).tolist() == [0.0, 0.0, 0.0]
+    with pytest.raises((numba.core.errors.NumbaError, numba.core.errors.NumbaRuntimeError)):
+        compiled.kernel(made)(3)
+
+
+def test_joined_tables_are_the_concatenated_ones():
+    random = np.random.default_rng(1)
+    tables = [np.frombuffer(random.bytes(n * WORD.itemsize), WORD) for n in (3, 0, 5)]
+    for some in (tables, [tables[0][::2], tables[2]], tables[:1]):
+        found, wanted = compiled.joined(some), np.concatenate(some)
+        assert found.dtype == WORD
+        assert all((found[name] == wanted[name]).all() for name in WORD.names)

@@ -107,7 +107,8 @@ def test_the_interval_covers_the_mean_of_many_seeds(china: Scenario) -> None:
 def test_fitted_figures_are_met_within_two_percent(name: str, seed: int) -> None:
     from interceptsim.scenario_files import load
 
-    targets = simulation.run(load(name), seed=seed, scale=100).targets
+    few = load(name).replace({"traffic.sample_ratio": 1e-6})  # ordinary callers change nothing of it
+    targets = simulation.run(few, seed=seed, scale=100).targets
     assert len(targets) == 4
     for target in targets[:2]:  # what is intercepted; visits and money vary more between seeds
         assert target.role == "fitted"

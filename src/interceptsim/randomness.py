@@ -295,7 +295,8 @@ def lognormals(word: Column, scale_us: Column, sigma: Column, n: Scalar, out: Co
 
 @kernel
 def poisson(word: Scalar, mean: Scalar) -> Scalar:
-    """Return a Poisson count of a mean of at most 500, by inversion of a 32-bit draw."""
+    """Return a Poisson count by inversion of a 32-bit draw; a mean of more than 500 counts as 500."""
+    mean = min(mean, 500.0)
     left = unit(word)
     part = exp_of(-mean)
     count = 0

@@ -606,7 +606,7 @@ class ReferenceEngine:
             self._tell(COMPLAINED, complained_us, line, number, ordinal)
 
     def _tell(
-        self, kind: int, time_us: int, line: Line, number: Number, ordinal: int, attempt: Attempt | None = None
+        self, kind: np.int64, time_us: int, line: Line, number: Number, ordinal: int, attempt: Attempt | None = None
     ) -> None:
         """Give control word of an attempt, where it wants to know."""
         if kind in {ENGAGED, GIVEN_UP} and not self._responds:

@@ -28,7 +28,7 @@ __all__ = [
     "recycled",
 ]
 
-COMPLAINED, FOUND, ENGAGED, GIVEN_UP = 0, 1, 2, 3
+COMPLAINED, FOUND, ENGAGED, GIVEN_UP = (np.int64(n) for n in range(4))
 """What control is told of an attempt: its number is complained of for the first time, or found by police themselves;
 somebody falls for it; the line presents another number from it on."""
 

@@ -73,7 +73,7 @@ MEASURES = (
     CALLS_TAKEN,
     VISITS,
     FALSE_HOLDS,
-) = range(len(MEASURES))
+) = (np.int64(n) for n in range(len(MEASURES)))  # numbers of one type: a plain constant would compile helpers anew
 
 _LAW = np.dtype([("kind", "i8"), ("minimum", "i8"), ("scale", "f8"), ("sigma", "f8")])
 
