@@ -66,9 +66,12 @@ def test_a_kernel_that_would_give_back_an_array_of_its_own_is_refused():
     def made(n):
         return np.zeros(n)
 
+    def refused(n):
+        return np.zeros(n)
+
     assert compiled.allocating_kernel(made)(3).tolist() == [0.0, 0.0, 0.0]
-    with pytest.raises((numba.core.errors.NumbaError, numba.core.errors.NumbaRuntimeError)):
-        compiled.kernel(made)(3)
+    with pytest.raises(numba.core.errors.NumbaError):
+        compiled.kernel(refused)(3)
 
 
 def test_joined_tables_are_the_concatenated_ones():

@@ -116,6 +116,9 @@ def _imported(scenario: Scenario) -> Scenario:
 
 _SETTINGS = click.option("--set", "settings", metavar="PATH=VALUE", multiple=True, help="Change one value; repeatable.")
 _EXECUTOR = click.option("--executor", metavar="local|dask://HOST:PORT", help="Where runs are made; local by default.")
+_MANY_RUNS = 10
+"""So many runs are worth the start of processes."""
+
 _WORKERS = click.option("--workers", type=int, help="Local processes; by default one a core.")
 _STORE = click.option("--store", metavar="DIR", help="Where finished runs are kept; runs/store by default.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
@@ -199,7 +202,11 @@ def run(
 @click.option("--until", metavar="METRIC=WIDTH", multiple=True, help="Add pairs until its interval is ± so narrow.")
 @click.option("--at-most", default=100, show_default=True, help="How many pairs --until may come to.")
 @click.option("--interval", type=click.Choice(["t", "bootstrap"]), default="t", show_default=True)
-@click.option("--workers", type=int, help="Make the runs in so many processes, on one thread each.")
+@click.option(
+    "--workers",
+    type=int,
+    help="Make the runs in so many processes, on one thread each; by default one a core where there are many runs.",
+)
 @_options_of_runs
 @click.option("--out", metavar="DIR", help="Keep the differences in a new directory.")
 @_JSON
@@ -215,6 +222,7 @@ def compare(
     **options: Any,
 ) -> None:
     """Set variants of SCENARIO beside it, over the same latent traffic, and print what they change."""
+    from interceptsim.compiled import cores
     from interceptsim.experiments.compare import compare as set_beside
     from interceptsim.experiments.compare import parse_variant, parse_wish, variants_of
     from interceptsim.printing import print_comparison, progress_bar
@@ -228,6 +236,9 @@ def compare(
     variants = variants_of(loaded, named)
     if allow_python:
         variants = {name: _imported(variant) for name, variant in variants.items()}
+    many = options["replications"] * (1 + len(variants)) >= _MANY_RUNS
+    if many and options["workers"] is None and options["threads"] is None:
+        options["workers"] = cores()
     with writing_aside(Path(out)) if out is not None else contextlib.nullcontext() as aside:
         with progress_bar(f"{loaded.name} and variants", shown=sys.stderr.isatty()) as progress:
             found = set_beside(loaded, variants, until=wishes, progress=progress, **options)
