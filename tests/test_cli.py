@@ -521,7 +521,7 @@ def test_a_comparison_that_is_stopped_leaves_nothing(here, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("interceptsim.experiments.compare.run", stopped)
-    result = call("compare", "minimal", *TINY, *SLOW, "--out", "kept")
+    result = call("compare", "minimal", *TINY, *SLOW, "--replications", "2", "--out", "kept")
     assert (result.exit_code, result.stdout) == (130, "")
     assert contents(here) == {}
 
