@@ -41,7 +41,7 @@ from interceptsim.world import SIMULATED_COLUMNS, Accounts, World
 
 __all__ = ["BATCH_ROWS", "DataPlane"]
 
-BATCH_ROWS = 4096
+BATCH_ROWS = 2048
 """Attempts that are generated, decided and accounted for at a time: their columns stay in the cache."""
 
 _INLINE_ATTEMPTS = 20_000  # a slice of fewer costs less than handing it to a pool of threads
