@@ -91,7 +91,8 @@ class _Desk:
         for edition, (first, end) in zip(
             editions[order[begins]].tolist(), itertools.pairwise([*begins, len(order)]), strict=True
         ):
-            self.waiting.setdefault(edition, []).append((words[first:end], known_us[first:end]))
+            part = words[first:end].copy(), known_us[first:end].copy()  # no other edition's words stay with them
+            self.waiting.setdefault(edition, []).append(part)
 
     def drop(self, words: np.ndarray, known_us: NDArray[np.int64]) -> None:
         """Forget words that were to be known at given times."""
