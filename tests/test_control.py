@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from interceptsim.control import ControlPlane
+from interceptsim.control import ControlPlane, _Desk
+from interceptsim.filtering.policies import RejectListedNumbers
 from interceptsim.randomness import root_key
 from interceptsim.response.police import WORD, hand_over_times
+from interceptsim.response.records import NEVER
 from interceptsim.scenario import Scenario
 from interceptsim.units import HOUR_US
 
@@ -102,3 +106,31 @@ def test_a_list_with_a_random_delay_posts_one_time_for_each_number(minimal: Scen
     assert lines == list(range(50))
     assert min(from_us) >= now + HOUR_US
     assert len(set(from_us)) == 50
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_an_edition_holds_what_police_knew_before_it_and_each_number_at_its_soonest_time(data: st.DataObject) -> None:
+    desk = _Desk(RejectListedNumbers.model_validate({"kind": "reject-listed-numbers", "delay": "1h"}))
+    every = desk.policy.publish_every
+    known: dict[int, int] = {}
+    published: list[int] = []
+    for edition in range(1, 8):
+        desk.edition = edition
+        for line in data.draw(st.lists(st.integers(0, 5), max_size=4, unique=True)):
+            at = data.draw(st.integers((edition - 1) * every, 7 * every - 1))
+            if line in published or at >= known.get(line, NEVER):
+                continue
+            word = np.zeros(1, WORD)
+            word["line"] = line
+            desk.put(word, np.array([at]))
+            if line in known:
+                desk.drop(word, np.array([known[line]]))
+            known[line] = at
+        words, at_us = desk.take()
+        due = {line: at for line, at in known.items() if at < edition * every and line not in published}
+        assert dict(zip(words["line"].tolist(), at_us.tolist(), strict=True)) == due
+        assert len(words) == len(due)
+        published += due
+    assert not desk.waiting
+    assert not desk.gone
