@@ -8,18 +8,18 @@ ABREAST := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 .PHONY: run test check browser lint notebooks docs bench
 
 # Ends with the path of a page about the run.
-run: .venv/kernels
+run: .venv/installed
 	$(BIN)/interceptsim run china-2025 --scale 1:100 --report runs/china-2025.html
 
-test: .venv/kernels
+test: .venv/installed
 	$(BIN)/pytest -q $(ABREAST) -m "not browser"
 
 # Needs Debian's chromium.
-browser: .venv/kernels
+browser: .venv/installed
 	$(BIN)/pytest -q -m browser
 
 # Before each commit: lint, types, import contracts, fast tests.
-check: lint .venv/kernels
+check: lint
 	$(BIN)/pytest -q $(ABREAST) -m "not slow and not browser"
 
 lint: .venv/installed
@@ -43,10 +43,4 @@ bench: .venv/installed
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]"
-	touch $@
-
-# Compiled kernels are kept beside their sources, but a kernel that another module calls is not watched there: after a
-# change in any of them, all are compiled again.
-.venv/kernels: .venv/installed $(shell grep -rl '^@kernel' src)
-	find src \( -name '*.nbi' -o -name '*.nbc' \) -delete
 	touch $@

@@ -515,6 +515,21 @@ def test_a_mistake_in_the_options_of_a_comparison_is_told_in_one_line_and_nothin
     assert contents(here) == before
 
 
+@pytest.mark.parametrize(
+    ("options", "workers"),
+    [((), 2), (("--replications", "4"), None), (("--threads", "1"), None), (("--workers", "1"), 1)],
+    ids=["by default", "eight runs", "threads", "workers"],
+)
+def test_a_comparison_of_ten_runs_or_more_uses_all_cores_unless_it_is_told_otherwise(monkeypatch, options, workers):
+    def asked(*_arguments, **given):
+        assert given["workers"] == workers
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("interceptsim.compiled.cores", lambda: 2)
+    monkeypatch.setattr("interceptsim.experiments.compare.compare", asked)
+    assert call("compare", "minimal", *TINY, *SLOW, *options).exit_code == 130
+
+
 def test_a_comparison_that_is_stopped_leaves_nothing(here, monkeypatch):
     def stopped(*_arguments, **_options):
         assert [path.name.endswith(".partial") for path in here.iterdir()] == [True]

@@ -104,12 +104,13 @@ def test_the_interval_covers_the_mean_of_many_seeds(china: Scenario) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["china-2025", "china-2023"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_fitted_figures_are_met_within_two_percent(name: str, seed: int) -> None:
+def test_fitted_figures_are_met_as_closely_as_seeds_vary(name: str, seed: int) -> None:
     from interceptsim.scenario_files import load
 
     few = load(name).replace({"traffic.sample_ratio": 1e-6})  # ordinary callers change nothing of it
     targets = simulation.run(few, seed=seed, scale=100).targets
     assert len(targets) == 4
-    for target in targets[:2]:  # what is intercepted; visits and money vary more between seeds
+    # Over sixteen seeds at 1:1000 visits vary by 4.2 % and frozen funds by 9.8 %, so here by 1.3 and 3.1 %: thrice.
+    for target, reach in zip(targets, (0.02, 0.02, 0.04, 0.093), strict=True):
         assert target.role == "fitted"
-        assert abs(target.ratio - 1) < 0.02
+        assert abs(target.ratio - 1) < reach

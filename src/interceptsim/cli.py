@@ -114,11 +114,11 @@ def _imported(scenario: Scenario) -> Scenario:
     return scenario.with_policies(p.imported() if p.kind == "python" else p for p in scenario.policies)
 
 
+_MANY_RUNS = 10
+"""So many runs of a comparison are worth the start of processes."""
+
 _SETTINGS = click.option("--set", "settings", metavar="PATH=VALUE", multiple=True, help="Change one value; repeatable.")
 _EXECUTOR = click.option("--executor", metavar="local|dask://HOST:PORT", help="Where runs are made; local by default.")
-_MANY_RUNS = 10
-"""So many runs are worth the start of processes."""
-
 _WORKERS = click.option("--workers", type=int, help="Local processes; by default one a core.")
 _STORE = click.option("--store", metavar="DIR", help="Where finished runs are kept; runs/store by default.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
@@ -205,7 +205,7 @@ def run(
 @click.option(
     "--workers",
     type=int,
-    help="Make the runs in so many processes, on one thread each; by default one a core where there are many runs.",
+    help="Make the runs in so many processes, on one thread each; by default one a core from ten runs on.",
 )
 @_options_of_runs
 @click.option("--out", metavar="DIR", help="Keep the differences in a new directory.")
@@ -237,7 +237,7 @@ def compare(
     if allow_python:
         variants = {name: _imported(variant) for name, variant in variants.items()}
     many = options["replications"] * (1 + len(variants)) >= _MANY_RUNS
-    if many and options["workers"] is None and options["threads"] is None:
+    if many and options["workers"] is None and options["threads"] is None and cores() > 1:
         options["workers"] = cores()
     with writing_aside(Path(out)) if out is not None else contextlib.nullcontext() as aside:
         with progress_bar(f"{loaded.name} and variants", shown=sys.stderr.isatty()) as progress:

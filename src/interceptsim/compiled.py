@@ -39,7 +39,10 @@ Record = Any
 
 
 def joined(tables: list[np.ndarray]) -> np.ndarray:
-    """Return tables of one type of records, one after another; their bytes are copied as they are, not each field."""
+    """Return tables of one type of records, one after another, or the only one itself.
+
+    Their bytes are copied as they are: NumPy would copy each field by itself.
+    """
     if len(tables) == 1:
         return tables[0]
     width = tables[0].itemsize

@@ -11,7 +11,7 @@ import numpy as np
 from interceptsim.attempts import Rows
 from interceptsim.compiled import Column, Scalar, Table, allocating_kernel, kernel
 from interceptsim.dataplane_kernels import account
-from interceptsim.filtering.batch_kernels import find_slots
+from interceptsim.filtering.batch_kernels import find_slots, part_among
 from interceptsim.filtering.kernels import decide
 from interceptsim.randomness import mix64
 from interceptsim.traffic.kernels import generate
@@ -110,7 +110,7 @@ def order_part(presented: Table, part: Scalar, parts: Scalar) -> Column:
     n = 0
     for at in range(presented.shape[0]):
         which[n] = at
-        n += np.int64((mix64(presented[at].a_number) >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)) == part
+        n += part_among(mix64(presented[at].a_number), parts) == part
     if n == 0:
         return which[:0]
     first, last = presented[which[0]].time_us, presented[which[0]].time_us

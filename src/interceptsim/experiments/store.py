@@ -92,10 +92,9 @@ class Store:
                     aside.replace(path)
                 except FileNotFoundError:  # another machine took it for one that was left
                     continue
-                except BaseException:
+                finally:  # it is there still where writing failed
                     with contextlib.suppress(OSError):
                         aside.unlink()
-                    raise
                 break
             else:
                 raise ResultsError(f"{path}: cannot be written: what is written beside it keeps vanishing")

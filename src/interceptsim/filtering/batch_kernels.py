@@ -13,7 +13,7 @@ from interceptsim.compiled import Column, Scalar, allocating_kernel, kernel
 from interceptsim.filtering.kernels import decide
 from interceptsim.randomness import mix64
 
-__all__ = ["decide_part", "find_slots", "is_sorted", "part_of", "place_slots"]
+__all__ = ["decide_part", "find_slots", "is_sorted", "part_among", "part_of", "place_slots"]
 
 _LOW = np.uint64(2**32 - 1)
 _BLOCK = 512  # rows hashed at a time, several at once
@@ -77,7 +77,7 @@ def place_slots(table: Column, held: Scalar, state: Column) -> None:
 
 
 @kernel
-def _part(mixed: Scalar, parts: Scalar) -> Scalar:
+def part_among(mixed: Scalar, parts: Scalar) -> Scalar:
     """Return the part to which a number falls whose hash is given."""
     return (mixed >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)
 
@@ -87,7 +87,7 @@ def part_of(numbers: Column, parts: Scalar) -> Column:
     """Return the part (int64, below `parts`) to which each number (uint64) falls."""
     found = np.empty(numbers.shape[0], np.int64)
     for k in range(numbers.shape[0]):
-        found[k] = _part(mix64(numbers[k]), parts)
+        found[k] = part_among(mix64(numbers[k]), parts)
     return found
 
 
@@ -112,7 +112,7 @@ def _choose(
                 hashes[k] = mix64(a_number[order[cursor + k]])
         for k in range(many):
             line[n] = cursor + k if in_order else order[cursor + k]  # and it stays only if it falls to this part
-            n += _part(hashes[k], parts) == part
+            n += part_among(hashes[k], parts) == part
         cursor += many
     return n, cursor
 
