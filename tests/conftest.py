@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 
 from interceptsim.scenario import Scenario
 from interceptsim.scenario_files import load
+
+hypothesis.settings.register_profile("shared", deadline=None)  # first calls compile, and other machines are as slow
+hypothesis.settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, fields
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -125,7 +125,6 @@ def test_the_columns_of_a_batch_are_read_only(name):
         setattr(batch, name, None)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(0, 1000), st.sets(st.sampled_from(OPTIONAL_COLUMNS)))
 def test_a_batch_comes_back_from_its_frame_unchanged(length, seed, missing):
     columns = {name: column for name, column in columns_of(length, seed).items() if name not in missing}

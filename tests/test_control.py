@@ -108,7 +108,7 @@ def test_a_list_with_a_random_delay_posts_one_time_for_each_number(minimal: Scen
     assert len(set(from_us)) == 50
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_an_edition_holds_what_police_knew_before_it_and_each_number_at_its_soonest_time(data: st.DataObject) -> None:
     desk = _Desk(RejectListedNumbers.model_validate({"kind": "reject-listed-numbers", "delay": "1h"}))

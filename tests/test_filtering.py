@@ -180,7 +180,7 @@ chains = st.builds(
 
 
 @given(chains, st.lists(attempts, max_size=40))
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_kernels_decide_as_their_row_by_row_twins(chain: list[Any], rows: list[Attempt]) -> None:
     found = compile_filter(chain, carriers=CARRIERS).decide(batch_of(rows))
     columns = (found.verdict, found.reason, found.matched, found.score)
@@ -188,7 +188,7 @@ def test_kernels_decide_as_their_row_by_row_twins(chain: list[Any], rows: list[A
 
 
 @given(chains, st.lists(attempts, max_size=40), st.randoms(use_true_random=False))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_order_of_rows_of_different_times_changes_no_decision(chain, rows, random) -> None:
     rows = [row._replace(time_us=1000 * n) for n, row in enumerate(rows)]
     shuffled = list(range(len(rows)))
@@ -278,7 +278,7 @@ def test_a_rule_that_reads_an_absent_column_is_refused() -> None:
 
 
 @given(st.lists(st.integers(0, 2**64 - 1) | st.sampled_from(NUMBERS), max_size=60), st.integers(1, 7))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_index_gives_each_number_one_slot_for_ever(numbers: list[int], cut: int) -> None:
     index = NumberIndex(1)
     slots: dict[int, int] = {}
@@ -453,7 +453,7 @@ def test_the_sketch_tells_distinct_numbers_within_its_stated_error(bits: int, di
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=300), st.lists(st.integers(0, 2**64 - 1), max_size=50))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_list_holds_its_numbers_and_no_other(numbers: list[int], others: list[int]) -> None:
     builder = PlanBuilder()
     arguments = builder.number_list(numbers)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interceptsim.numbering import (
@@ -20,8 +20,6 @@ from interceptsim.numbering import (
 )
 
 SPANS = {NATIONAL: 5 * 10**9, SHORT_CODE: 10**9, INTERNATIONAL: 10**10}
-compiled = settings(deadline=None)  # the first call compiles
-
 kinds = st.sampled_from([INTERNATIONAL, NATIONAL, SHORT_CODE])
 words = st.integers(0, 2**32 - 1)
 foreign_codes = st.integers(1, 999).filter(lambda code: code != 8 and not str(code).startswith("86"))
@@ -90,7 +88,6 @@ def test_kinds_are_named_in_the_order_of_their_codes():
     )
 
 
-@compiled
 @given(kinds, foreign_codes, st.data())
 def test_different_serials_give_different_own_numbers(kind, country_code, data):
     serials = data.draw(st.lists(st.integers(0, SPANS[kind] - 1), unique=True, min_size=2, max_size=50))
@@ -119,13 +116,11 @@ def test_a_long_run_of_serials_gives_no_number_twice(kind):
     assert len(np.unique(own_number.py_func(serials, kind, 95))) == len(serials)
 
 
-@compiled
 @given(kinds, st.integers(0, 10**9 - 1))
 def test_the_serials_of_own_numbers_begin_again_beyond_their_span(kind, serial):
     assert own_number(serial + SPANS[kind], kind, 95) == own_number(serial, kind, 95)
 
 
-@compiled
 @given(kinds, foreign_codes, st.integers(0, 2**40))
 def test_an_own_number_lies_in_the_range_of_its_kind_and_reads_back(kind, country_code, serial):
     number = int(own_number(serial, kind, country_code))
@@ -138,7 +133,6 @@ def test_an_own_number_lies_in_the_range_of_its_kind_and_reads_back(kind, countr
     assert parse_number(format_number(number, kind)) == (number, kind)
 
 
-@compiled
 @given(st.lists(st.integers(0, RANDOM_SERIALS - 1), unique=True, min_size=2, max_size=50))
 def test_different_serials_give_different_random_numbers(serials):
     assert len({int(random_number(s)) for s in serials}) == len(serials)
@@ -149,7 +143,6 @@ def test_a_long_run_of_random_numbers_has_no_number_twice():
     assert len(np.unique(random_number.py_func(serials))) == len(serials)
 
 
-@compiled
 @given(st.integers(0, 2**40))
 def test_a_random_number_is_a_landline(serial):
     number = int(random_number(serial))
@@ -164,7 +157,6 @@ def test_subscribers_fill_their_range_without_reaching_the_next():
     assert int(subscriber_number(1_829_999, 1000)) == 86_148_2999_9000
 
 
-@compiled
 @given(st.integers(10**9, 10**15), words)
 def test_a_neighbour_number_shares_all_but_the_last_four_digits(b_number, word):
     assert int(neighbour_number(b_number, word)) // 10_000 == b_number // 10_000
@@ -178,7 +170,6 @@ def test_a_neighbour_number_may_have_any_four_last_digits():
     assert np.bincount((neighbour_number.py_func(b_number, every) % np.uint64(10_000)).astype(int)).min() >= 1
 
 
-@compiled
 @given(st.integers(0, 2**40), kinds, st.integers(1, 999), st.integers(1, 10**6), words)
 def test_compiled_numbers_equal_the_plain_ones(serial, kind, country_code, stride, word):
     number = 86_130_0000_0000 + serial

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -149,7 +149,6 @@ def test_an_unknown_channel_or_entry_is_refused(kind, bad):
 
 
 @kinds
-@settings(deadline=None)  # the first call compiles
 @given(st.sets(st.sampled_from(ENTRIES), min_size=1))
 def test_channels_and_entries_become_bits(kind, entries):
     (row,) = compile_filter([policy(kind, channels=["sms"], entries=sorted(entries))]).ops
@@ -342,7 +341,6 @@ def test_a_score_has_bounds(bad):
         policy("score-text", threshold=bad)
 
 
-@settings(deadline=None)
 @given(st.floats(-5, 5), st.floats(-5, 5))
 def test_scores_become_fixed_point(one, other):
     low, high = sorted([one, other])

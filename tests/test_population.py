@@ -40,7 +40,7 @@ def couriers_alone(minimal: Scenario, **changes: Any) -> Scenario:
     shares=st.lists(st.floats(1e-6, 0.999), min_size=1, max_size=5, unique=True),
     scale=st.sampled_from([1, 1000, 50_000]),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_bands_make_up_all_lines_and_all_attempts(sigma: float, shares: list[float], scale: int) -> None:
     busiest = {"shares": sorted(shares, reverse=True), "samples": [10] * len(shares)}
     spec = CallerGroup.model_validate({**COURIERS, "rate_sigma": sigma, "busiest": busiest})

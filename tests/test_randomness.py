@@ -8,7 +8,7 @@ from types import FunctionType
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interceptsim import randomness
@@ -39,7 +39,6 @@ from interceptsim.randomness import (
 HOUR_US = 3_600_000_000
 MASK = 2**32 - 1
 
-compiled = settings(deadline=None)  # the first call compiles
 words = st.integers(0, MASK)
 longs = st.integers(0, 2**64 - 1)
 positive = st.floats(2.0**-1022, allow_infinity=False, allow_nan=False)
@@ -97,7 +96,6 @@ def test_philox_gives_the_published_vectors(function, counter, key, block):
     assert " ".join(f"{int(word):08x}" for word in function(*u64(*counter, *key))) == block
 
 
-@compiled
 @given(st.tuples(words, words, words, words, words, words))
 def test_compiled_philox_equals_the_plain_one(arguments):
     block = philox(*u64(*arguments))
@@ -105,7 +103,6 @@ def test_compiled_philox_equals_the_plain_one(arguments):
     assert all(0 <= word <= MASK for word in block)
 
 
-@compiled
 @given(words, words, words, words, longs)
 def test_a_draw_is_the_block_of_its_ordinal_entity_and_stream(key0, key1, stream, entity, ordinal):
     found = draw(*u64(key0, key1, stream, entity, ordinal))
@@ -113,7 +110,6 @@ def test_a_draw_is_the_block_of_its_ordinal_entity_and_stream(key0, key1, stream
     assert found == plainly("draw", *u64(key0, key1, stream, entity, ordinal))
 
 
-@compiled
 @given(st.lists(st.tuples(words, words, st.integers(0, 2**63 - 1)), max_size=40), words, words)
 def test_draws_made_together_are_the_draws_made_one_by_one(names, key0, key1):
     stream, entity = (np.array([name[k] for name in names], np.uint32) for k in (0, 1))
@@ -130,7 +126,6 @@ def test_each_part_of_a_name_changes_the_draw():
     assert len({draw(*u64(*name)) for name in names}) == len(names)
 
 
-@compiled
 @given(words)
 def test_a_unit_lies_strictly_between_nought_and_one(word):
     value = unit(np.uint64(word))
@@ -139,7 +134,6 @@ def test_a_unit_lies_strictly_between_nought_and_one(word):
     assert bits_of(value) == bits_of(plainly("unit", np.uint64(word)))
 
 
-@compiled
 @given(words, words, st.integers(1, MASK))
 def test_an_index_uses_all_64_bits_of_the_draw(high, low, n):
     index = index_below(*u64(high, low), n)
@@ -158,7 +152,6 @@ def test_indices_are_uniform(n):
     assert chi_squared < (n - 1) + 4 * math.sqrt(2 * (n - 1))
 
 
-@compiled
 @given(st.integers(0, 1_829_999_999))
 def test_no_subscriber_is_called_more_often_than_another(index):
     n = 1_830_000_000
@@ -169,7 +162,6 @@ def test_no_subscriber_is_called_more_often_than_another(index):
             assert index_below(*u64(draw64 >> 32, draw64 & MASK), n) == found
 
 
-@compiled
 @given(words, st.lists(st.integers(0, 2**32), min_size=1, max_size=8), st.data())
 def test_the_first_threshold_above_the_word_is_chosen_and_else_the_last(word, bounds, data):
     first = data.draw(st.integers(0, len(bounds) - 1))
@@ -205,7 +197,6 @@ def test_mix64_finishes_as_splitmix64_does(state, output):
     assert int(mix64(np.uint64(state))) == output
 
 
-@compiled
 @given(longs)
 def test_mix64_can_be_undone(value):
     mixed = int(mix64(np.uint64(value)))
@@ -217,7 +208,6 @@ def test_mix64_can_be_undone(value):
     assert z ^ (z >> 30) ^ (z >> 60) == value
 
 
-@compiled
 @given(positive)
 def test_the_logarithm_is_right_to_two_units_in_the_last_place(x):
     found, expected = log_of(x), math.log(x)
@@ -229,7 +219,6 @@ def test_the_logarithm_of_one_is_nought():
     assert log_of(1.0) == 0.0
 
 
-@compiled
 @given(st.floats(-700, 700))
 def test_the_exponential_is_right_to_the_last_places(x):
     found, expected = exp_of(x), math.exp(x)
@@ -241,7 +230,6 @@ def test_the_exponential_of_nought_is_one():
     assert exp_of(0.0) == 1.0
 
 
-@compiled
 @given(probabilities)
 def test_the_normal_quantile_is_right_to_fourteen_places(p):
     found, expected = normal_quantile(p), NormalDist().inv_cdf(p)
@@ -254,7 +242,6 @@ def test_well_known_normal_quantiles(p, z):
     assert normal_quantile(p) == pytest.approx(z, abs=1e-14)
 
 
-@compiled
 @given(
     words,
     st.sampled_from([DELAY_CONSTANT, DELAY_EXPONENTIAL, DELAY_LOGNORMAL]),
@@ -278,7 +265,6 @@ def test_the_extremes_of_a_draw_give_finite_delays(word):
     assert HOUR_US <= lognormal <= HOUR_US + 600 * 6 * HOUR_US
 
 
-@compiled
 @given(
     words,
     st.sampled_from([DELAY_EXPONENTIAL, DELAY_LOGNORMAL]),
@@ -292,7 +278,6 @@ def test_no_delay_overflows(word, kind, minimum_us, scale_us, sigma):
     assert found == plainly("delay_us", np.uint64(word), kind, np.int64(minimum_us), scale_us, sigma)
 
 
-@compiled
 @given(
     st.lists(st.integers(0, MASK), min_size=0, max_size=40),
     st.floats(0.0, 1e15),

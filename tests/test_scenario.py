@@ -232,13 +232,13 @@ CHINA = load("china-2025")
 CHINA_VALUES = values_of(CHINA)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.sampled_from(sorted(CHINA_VALUES)))
 def test_a_value_put_back_by_its_path_changes_nothing(path):
     assert CHINA.replace({path: CHINA_VALUES[path]}) == CHINA
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.sampled_from(sorted(CHINA_VALUES)), st.integers(0, 5))
 def test_a_path_with_a_wrong_key_leads_nowhere(path, position):
     keys = path.split(".")
@@ -247,7 +247,7 @@ def test_a_path_with_a_wrong_key_leads_nowhere(path, position):
         CHINA.replace({".".join(keys): CHINA_VALUES[path]})
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.one_of(
         st.text(),

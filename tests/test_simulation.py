@@ -44,7 +44,7 @@ def test_threads_change_nothing(china: Scenario) -> None:
 
 
 @given(st.integers(1, 29), st.integers(1, 300))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_no_admitted_slice_and_no_batch_changes_anything(busy, whole, minutes: int, batch_rows: int) -> None:
     assert digest(busy, slice_us=minutes * MINUTE_US + 7, batch_rows=batch_rows) == whole.digest
 

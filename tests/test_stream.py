@@ -39,7 +39,7 @@ def cut(batch, cuts):
 
 
 @given(st.lists(st.integers(0, 3000), max_size=6).map(sorted), st.integers(1, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_where_batches_are_cut_changes_no_decision(cuts, threads):
     work = make("chain of ten", 3000)
     core = compile_filter(work.chain)
@@ -68,7 +68,7 @@ def test_windows_begin_anew_at_midnight_and_buckets_do_not():
     st.lists(st.integers(0, 40), max_size=4).map(sorted),
     st.sampled_from([None, "1d"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_number_is_listed_from_its_time_until_it_expires(made, listed, cuts, expires):
     made.sort(key=lambda attempt: attempt[0])
     batch = attempts([t for t, _ in made], [1380013800 + k for _, k in made])

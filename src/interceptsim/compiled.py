@@ -1,7 +1,9 @@
 """How kernels are compiled, in one place, and the words in which their arguments are typed.
 
-Two habits keep kernels fast: a helper that runs once a row takes scalars, never a tuple of arrays (handing one
-over counts references on every array), and a loop takes the columns it reads out of the tuple beforehand.
+Three habits keep kernels fast: a helper that runs once a row takes scalars, never a tuple of arrays (handing one
+over counts references on every array); a loop takes the columns it reads out of the tuple beforehand; and an index
+that comes from a table, or is counted up by hand, is `np.uint64`, since one with a sign costs three instructions at
+each use, to see whether it counts from the end. Beware of adding signed numbers to it: that gives a float.
 
 What numba keeps on disk it uses while the file of a kernel is the same. But a kernel has the helpers and constants of
 other modules in it too, so here it is used while all that its module imports from the package is the same.
@@ -19,9 +21,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
-__all__ = ["Column", "Record", "Scalar", "Table", "allocating_kernel", "cores", "joined", "kernel"]
+__all__ = ["Column", "Record", "Scalar", "Table", "allocating_kernel", "cores", "fetch", "joined", "kernel"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -36,6 +41,30 @@ Table = Any
 
 Record = Any
 """One record of a table, seen through."""
+
+
+_CACHE_LINE = 64  # bytes
+
+
+def _write_fetch(_: Any, table: Any, row: Any) -> Any:
+    def write(context: Any, builder: Any, _: Any, args: Any) -> Any:
+        tools: Any = cgutils
+        made = context.make_array(table)(context, builder, args[0])
+        record = tools.get_item_pointer(context, builder, table, made, [args[1]])
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        call = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        prefetch = tools.get_or_insert_function(builder.module, call, "llvm.prefetch.p0i8")
+        first = builder.bitcast(record, byte)
+        for at in range(0, table.dtype.size, _CACHE_LINE):
+            address = builder.gep(first, [ir.IntType(64)(at)])
+            builder.call(prefetch, [address, flag(0), flag(3), flag(1)])  # to be read, into all caches, data
+        return context.get_dummy_value()
+
+    return types.void(table, row), write
+
+
+fetch: Any = intrinsic(_write_fetch)
+"""`fetch(table, row)` in a kernel asks for a record that will be read a while from now to be brought into the cache."""
 
 
 def joined(tables: list[np.ndarray]) -> np.ndarray:

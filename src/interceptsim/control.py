@@ -7,8 +7,9 @@ start of the run; what happens at one microsecond happens in the order (kind, ra
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from interceptsim.compiled import joined
 from interceptsim.filtering.policies import RejectListedNumbers
 from interceptsim.network.load import NetworkLoad
 from interceptsim.randomness import DELAY_CONSTANT, LONGEST_US, stream_id, threshold
-from interceptsim.response.plane import Response, ResponseTally
+from interceptsim.response.plane import Reports, Response, ResponseTally
 from interceptsim.response.police import WORD, delays_of, drawn_below, hand_over_times
 from interceptsim.response.records import NEVER
 from interceptsim.response.wrongly_listed import WronglyListed
@@ -143,6 +144,8 @@ class ControlPlane:
             self.env.process(self._publish(desk, position))
         self.wrongly_listed = wrongly_listed
         self._response = response
+        self._unserved: Callable[[], Reports | None] | None = None
+        self._reports: Reports | None = None
         if response is not None:
             self.env.process(self._live(response))
         self._network = network
@@ -151,6 +154,7 @@ class ControlPlane:
 
     def receive(self, words: np.ndarray) -> None:
         """Give police and people words of attempts (`WORD` records); each starts its delay at once."""
+        self._hear()
         if len(words) == 0:
             return
         if self._response is None:
@@ -174,15 +178,34 @@ class ControlPlane:
             self._port.post_known(words["line"], words["generation"], known_us)
 
     def _live(self, response: Response) -> Generator[simpy.Event, None, None]:
-        """Let people and desks live through one step after another; what victims report goes to police."""
+        """Let people and desks live through one step after another, each when `serve` is called or has to be."""
         for step in itertools.count(1):
             yield self.at(step * response.every_us, RESPONSE)
-            reports = response.advance(int(self.env.now), self._port.reached)
-            if reports is not None:
-                self._await(*reports)
+            self._hear()
+            now = int(self.env.now)
+            over, counts = response.look(now, self._port.reached)
+            self._unserved = functools.partial(response.advance, now, over, counts)
+
+    def serve(self) -> None:
+        """Let people and desks live through the step that has ended, if they have not yet.
+
+        That reads nothing of the traffic, and what police hear of it holds later than a slice from now. So the data
+        plane may decide the next slice meanwhile; whatever else is called here sees to it first.
+        """
+        if self._unserved is not None:
+            self._reports = self._unserved()
+            self._unserved = None
+
+    def _hear(self) -> None:
+        """Let police hear what victims reported in the step that has ended."""
+        self.serve()
+        if self._reports is not None:
+            self._await(*self._reports)
+            self._reports = None
 
     def finish(self) -> ResponseTally | None:
         """Return what was counted of people and desks when the run is over; None where there are none."""
+        self._hear()
         return self._response.finish(int(self.env.now), self._port.reached) if self._response is not None else None
 
     def run_until(self, edge_us: int) -> None:
@@ -192,6 +215,7 @@ class ControlPlane:
 
     def begin_counting(self) -> None:
         """Forget what the warm-up counted."""
+        self._hear()
         self.handed_over = 0
         self.listed = dict.fromkeys(self.listed, 0)
         if self.wrongly_listed is not None:

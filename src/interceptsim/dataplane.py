@@ -149,12 +149,15 @@ class DataPlane:
         if self._pool:
             self._pool.shutdown()
 
-    def advance(self, until_us: int) -> np.ndarray:
-        """Decide everything before `until_us`; return what control is to know (`WORD`), in order of time."""
+    def advance(self, until_us: int, meanwhile: Callable[[], None] | None = None) -> np.ndarray:
+        """Decide everything before `until_us`; return what control is to know (`WORD`), in order of time.
+
+        Where there are threads they begin at once, while this one first does what is to be done `meanwhile`.
+        """
         if until_us > self._agenda_until_us:
             self._look_ahead(until_us)
         blocks = itertools.count()
-        self._in_threads(lambda worker: self._decide_own(worker, until_us, blocks))
+        self._in_threads(lambda worker: self._decide_own(worker, until_us, blocks), meanwhile)
         if self._shared.blocks:
             self._decide_shared(until_us)
         self.decided_us = until_us
@@ -176,9 +179,11 @@ class DataPlane:
         self._shared = _Agenda(lines_due(due_us, shared_from, last, day_ends_us), pieces, last)
         self._agenda_until_us = day_ends_us
 
-    def _in_threads(self, work: Callable[[_Worker], None]) -> None:
-        """Let every thread do a part of some work, this one too."""
+    def _in_threads(self, work: Callable[[_Worker], None], meanwhile: Callable[[], None] | None = None) -> None:
+        """Let every thread do a part of some work, this one too, if something else `meanwhile` then after that."""
         jobs = [self._pool.submit(work, worker) for worker in self._workers[1:]] if self._pool else []
+        if meanwhile is not None:
+            meanwhile()
         work(self._workers[0])
         for job in jobs:
             job.result()

@@ -130,13 +130,14 @@ def account(
     fates_of(lines, groups, supply, rows, n, draws)
     ended, busy_us, drawn = draws.ended, draws.busy_us, draws.drawn
     for r in range(n):
-        i = which[r]
+        i = np.uint64(which[r])
         line = lines[i]
-        g = np.int64(line.group)
-        cell = line.cell
+        fold, g = np.uint64(line.fold), np.uint64(line.group)
+        cell = np.int64(line.cell)
         if channel[r] != groups[g].channel:  # a message of a line that has moved
-            cell += groups[groups[g].messages].first_type - groups[g].first_type
-            g = groups[g].messages
+            cell -= groups[g].first_type
+            g = np.uint64(groups[g].messages)
+            cell += groups[g].first_type
         group = groups[g]
         at = time_us[r] - epoch_us
         late = np.int64(0)
@@ -147,7 +148,7 @@ def account(
             spoken = False
             if group.ordinary and line.cut_off_day != at // DAY_US:
                 line.cut_off_day = at // DAY_US
-                cut_off[line.fold, g] += 1
+                cut_off[fold, g] += 1
         else:
             outcome, busy, word = ended[r], busy_us[r], drawn[r]
             spoken = outcome == ANSWERED
@@ -162,7 +163,7 @@ def account(
                 told = outcome == DELIVERED and word < group.complaint_bound
                 engaged = outcome == DELIVERED and word >= group.engaged_bound
             elif outcome != LOST:
-                held_us[line.fold, g] += busy
+                held_us[fold, g] += busy
                 told = outcome != FAILED and word < group.complaint_bound
                 if at + busy > end_us:
                     outcome = OPEN
@@ -179,9 +180,9 @@ def account(
         if group.adapts and line.generation == generation[r]:
             lure = draw(key0, key1, group.again_stream, line.index, ordinal[r])[0] if group.again_bound > 0 else word
             react(line, group, at, outcome == INTERCEPTED, outcome == ANSWERED, b_number[r], lure)
-        column = reason[r] * _OUTCOMES + outcome
-        daily[cell + line.elsewhere if at >= line.back_us else cell, column] += 1
-        folds[line.fold, g, column] += 1
+        column = np.uint64(reason[r] * _OUTCOMES + outcome)
+        daily[np.uint64(cell + line.elsewhere if at >= line.back_us else cell), column] += 1
+        folds[fold, g, column] += 1
         matched = matched_by[r]
         if matched != np.uint64(0):
             alone = 1 if matched & (matched - np.uint64(1)) == np.uint64(0) else 0
@@ -195,8 +196,8 @@ def account(
         if group.cli == CLI_OWN:
             if supply.response and not group.ordinary:
                 held = _count_reached(words, held, at, i, line, group, generation[r], ordinal[r], outcome)
-            numbers[line.fold, g] += fresh[r]
-            bought[line.fold, g] += generation[r] - line.bought
+            numbers[fold, g] += fresh[r]
+            bought[fold, g] += generation[r] - line.bought
             line.bought = generation[r]
             if fresh[r] and line.reported != generation[r] and group.found_bound > 0:
                 if draw(key0, key1, group.police_stream, line.index, generation[r])[1] < group.found_bound:
@@ -206,7 +207,7 @@ def account(
             if told and line.reported != generation[r]:
                 line.reported = generation[r]
                 line.watched = 1
-                complained[line.fold, g] += 1
+                complained[fold, g] += 1
                 held = _tell(words, held, COMPLAINED, at + late, i, line, group, generation[r], ordinal[r])
         if engaged:
             line.watched = 1

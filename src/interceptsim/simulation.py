@@ -158,7 +158,7 @@ def _in_columns(
                 if recorder:
                     recorder.begin_counting()
             for edge in _edges(day * DAY_US, slice_us, cut_us):
-                control.receive(plane.advance(edge))
+                control.receive(plane.advance(edge, control.serve))
                 control.run_until(edge)
             counts = plane.take_day()
             if day >= warm_up:

@@ -24,7 +24,7 @@ def read(path, how, wanted, block):
 
 
 @given(st.lists(st.lists(FIELD, min_size=3, max_size=3), max_size=12), st.integers(1, 60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_a_csv_writer_wrote_is_read_as_it_was(tmp_path_factory, rows, block):
     path = tmp_path_factory.mktemp("csv") / "r.csv"
     text = io.StringIO()
@@ -43,7 +43,7 @@ def test_what_a_csv_writer_wrote_is_read_as_it_was(tmp_path_factory, rows, block
 
 
 @given(st.binary(max_size=200), st.integers(1, 50))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_reader_of_plain_blocks_and_the_plain_reader_agree(tmp_path_factory, body, block):
     path = tmp_path_factory.mktemp("csv") / "r.csv"
     path.write_bytes(b"x,y\n" + body)
@@ -87,7 +87,7 @@ VALUE = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=F
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), VALUE), max_size=10), st.integers(1, 80))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_json_lines_are_read_as_text_whatever_block_they_stand_in(tmp_path_factory, records, block):
     path = tmp_path_factory.mktemp("json") / "r.jsonl"
     path.write_text("".join(json.dumps(r) + "\n" for r in records))

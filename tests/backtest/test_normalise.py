@@ -41,7 +41,7 @@ PIECES = [
 
 
 @given(st.lists(st.lists(st.sampled_from(PIECES), max_size=5).map("".join), min_size=1, max_size=20))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_column_of_numbers_is_read_as_each_of_them_is(written):
     digits, kinds, wrong = numbers_of(pl.Series(written), None)
     for text, number, kind, bad in zip(written, digits.tolist(), kinds.tolist(), wrong.tolist(), strict=True):
@@ -65,7 +65,7 @@ def test_bare_digits_are_e164_or_short_codes():
     st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2090, 1, 1)),  # noqa: DTZ001  local times
     st.sampled_from(["Asia/Shanghai", "UTC", "America/New_York", "Europe/Berlin"]),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_local_times_are_those_of_their_zone(local, zone):
     moment = local.replace(tzinfo=ZoneInfo(zone))
     whole = moment.astimezone(dt.UTC)

@@ -165,7 +165,7 @@ def test_every_record_that_is_not_decided_is_told_with_line_and_reason(tmp_path,
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_late_and_duplicate_records_depend_on_the_records_alone(data):
     times = data.draw(st.lists(st.integers(0, 40), min_size=1, max_size=60))
     lateness = data.draw(st.integers(0, 15))

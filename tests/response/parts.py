@@ -176,7 +176,7 @@ def live(response: Any, calls: Calls, days: int, *, slice_us: int, every_us: int
             if was >= 0:
                 calls.known[int(word["line"]), int(word["generation"])] = known
         while step_us <= edge_us:
-            words, known_us, _ = response.advance(step_us, calls.reached) or NOTHING
+            words, known_us, _ = response.advance(step_us, *response.look(step_us, calls.reached)) or NOTHING
             for word, known in zip(words, known_us.tolist(), strict=True):
                 calls.known[int(word["line"]), int(word["generation"])] = known
             step_us += every_us
@@ -200,7 +200,7 @@ class Both:
 
     def advance(self, now_us: int, reached: Any) -> Any:
         expected = self.slow.advance(now_us, reached)
-        found = self.fast.advance(now_us, reached)
+        found = self.fast.advance(now_us, *self.fast.look(now_us, reached))
         words, known_us, was_us = found or NOTHING
         names = zip(words["line"].tolist(), words["generation"].tolist(), strict=True)
         assert dict(zip(names, zip(known_us.tolist(), was_us.tolist(), strict=True), strict=True)) == expected

@@ -105,7 +105,7 @@ def cases(draw: Any) -> tuple[list[tuple[int, int, int]], int, dict[str, Any]]:
     return named, draw(st.sampled_from([1, 1, 2, 5])), call
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(cases())
 def test_a_compiled_desk_begins_and_gives_up_each_job_when_simpys_textbook_does(case: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -113,7 +113,7 @@ def test_a_compiled_desk_begins_and_gives_up_each_job_when_simpys_textbook_does(
     assert compiled == textbook_log(*case)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cases(), st.lists(st.integers(0, 80 * HOUR_US), max_size=6).map(sorted))
 def test_a_desk_serves_the_same_however_time_is_cut(case: Any, steps: list[int]) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -121,7 +121,7 @@ def test_a_desk_serves_the_same_however_time_is_cut(case: Any, steps: list[int])
     assert compiled == textbook_log(*case)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cases())
 def test_the_compiled_kernel_counts_what_the_textbook_does(case: Any) -> None:
     response = response_with(*case)
@@ -179,7 +179,7 @@ def test_waits_agree_with_erlang_c(agents: int, busy: float) -> None:
 
 
 @given(st.lists(st.integers(0, 3 * DAY_US), min_size=1, max_size=30), st.integers(0, 2))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @example([DAY_US] * 30, 0)
 def test_with_an_agent_for_each_job_nobody_waits(times: list[int], tier: int) -> None:
     response = only_desks(30, Delay.model_validate("2h"), reach_ratio=1.0)

@@ -31,7 +31,7 @@ def ready_in(response: Any) -> list[tuple[int, int]]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(JOBS_OF, JOBS_OF, st.lists(TIMES, max_size=6).map(sorted))
 def test_jobs_come_out_by_the_time_at_which_they_are_ready_however_time_is_cut(
     first: list[tuple[int, int, int]], second: list[tuple[int, int, int]], steps: list[int]
@@ -49,7 +49,7 @@ def test_jobs_come_out_by_the_time_at_which_they_are_ready_however_time_is_cut(
         waiting = [job for job in waiting if job[0] > until]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(JOBS_OF, st.lists(st.booleans(), max_size=80))
 def test_jobs_that_wait_come_out_by_tier_then_time_then_id(jobs: list[tuple[int, int, int]], takes: list[bool]) -> None:
     response = only_desks(1, Delay.model_validate("1h"))
@@ -68,7 +68,7 @@ def test_jobs_that_wait_come_out_by_tier_then_time_then_id(jobs: list[tuple[int,
     assert take_waiting(state.jobs, state.desks[0]) == -1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 9), st.lists(st.integers(1, 100), max_size=40), st.integers(0, 3))
 def test_the_server_free_first_is_always_at_the_top(many: int, jobs: list[int], before: int) -> None:
     servers = np.zeros(before + many + 1, np.int64)
@@ -83,7 +83,7 @@ def test_the_server_free_first_is_always_at_the_top(many: int, jobs: list[int], 
     assert servers[-1] == -7
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 23), st.integers(1, 24), st.integers(0, 10 * DAY_US), st.integers(0, 3))
 def test_a_desk_opens_at_the_first_time_within_its_hours(opens: int, hours: int, at: int, days: int) -> None:
     closes = min(opens + hours, 24)

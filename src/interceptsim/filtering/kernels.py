@@ -167,12 +167,12 @@ def _combine(rows: Rows, n: Scalar, k: Scalar, action: Scalar) -> None:
         hits[many] = r
         many += said[r] != DELIVER
     for h in range(many):
-        r = hits[h]
-        matched[r] |= bit
-        verdict = said[r] if said[r] == ALLOW else min(said[r], strongest)
-        if verdict > code[r]:
-            code[r] = verdict
-            reason[r] = position
+        at = np.uint64(hits[h])
+        matched[at] |= bit
+        verdict = said[at] if said[at] == ALLOW else min(said[at], strongest)
+        if verdict > code[at]:
+            code[at] = verdict
+            reason[at] = position
 
 
 @kernel
@@ -213,15 +213,17 @@ def _reject_listed(op: Record, pool: Column, rows: Rows, n: Scalar, state: Colum
         found[:n] = 0
     if fed and op[18] != 0:
         for r in range(n):
+            at = np.uint64(slot[r])
             if fresh[r]:
-                state[slot[r], word] = state[slot[r], word + 1] = NO_LIMIT
-            since = time_us[r] - state[slot[r], word]
-            found[r] |= 0 <= since < expiry and time_us[r] < state[slot[r], word + 1]
+                state[at, word] = state[at, word + 1] = NO_LIMIT
+            since = time_us[r] - state[at, word]
+            found[r] |= 0 <= since < expiry and time_us[r] < state[at, word + 1]
     elif fed:
         for r in range(n):
+            at = np.uint64(slot[r])
             if fresh[r]:
-                state[slot[r], word] = NO_LIMIT
-            since = time_us[r] - state[slot[r], word]
+                state[at, word] = NO_LIMIT
+            since = time_us[r] - state[at, word]
             found[r] |= 0 <= since < expiry
     everyone = adoption == np.uint64(2**32) and op[13] == -1 and op[14] == -1 and op[15] == -1 and op[16] == -1
     if everyone:

@@ -63,7 +63,7 @@ from interceptsim.response.records import (
 )
 from interceptsim.units import DAY_US, HOUR_US, MINUTE_US, YEAR_DAYS, Delay
 
-__all__ = ["COARSE", "Reached", "Response", "ResponseTally", "Setting", "step_us"]
+__all__ = ["COARSE", "Reached", "Reports", "Response", "ResponseTally", "Setting", "step_us"]
 
 _STEPS_US = (HOUR_US, 30 * MINUTE_US, 15 * MINUTE_US, 5 * MINUTE_US, MINUTE_US)
 
@@ -84,6 +84,9 @@ _EVENTS_AT_ONCE = 128  # more cannot happen to a person between two looks: twelv
 
 Reached = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
 """Tells whom numbers (line, generation) have reached that their lines still present, int64 (n, 3)."""
+
+Reports = tuple[np.ndarray, NDArray[np.int64], NDArray[np.int64]]
+"""Words about numbers that victims reported, when police know each, and when they would have otherwise (or NEVER)."""
 
 P = TypeVar("P")
 
@@ -188,11 +191,21 @@ class Response:
         self._ask(places[:people])
         return known_us, was_us
 
-    def advance(self, now_us: int, reached: Reached) -> tuple[np.ndarray, NDArray[np.int64], NDArray[np.int64]] | None:
+    def look(self, now_us: int, reached: Reached) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return which numbers police hand over before `now_us`, by their place, and whom those have reached by then.
+
+        That is all that `advance` must know of the traffic.
+        """
+        (over,) = (self._state.known < now_us).nonzero()
+        if not len(over):
+            return over, np.zeros((0, 3), np.int64)
+        numbers = self._state.numbers[over]
+        return over, reached(numbers["line"], numbers["generation"])
+
+    def advance(self, now_us: int, over: NDArray[np.int64], counts: NDArray[np.int64]) -> Reports | None:
         """Let everything happen that is due before `now_us`; what attempts of that microsecond bring is not known yet.
 
-        Return words about numbers that victims reported, when police know each, and when they would have known it
-        otherwise, NEVER if not; None where nobody reported any.
+        `over` and `counts` are what `look` has found. Return what victims reported, None where nobody did.
         """
         until_us = now_us - 1
         places = np.zeros(256, np.int64)
@@ -202,12 +215,9 @@ class Response:
             self._keep_stories(len(places))
             self._ask(places[: arrive(self._state, self._ledger, until_us, places)])
         state = self._state
-        (over,) = (state.known <= until_us).nonzero()
-        counts = np.zeros((len(over), 3), np.int64)
         people = len(state.persons) - int(state.now[PERSONS])
         if len(over):
             numbers = state.numbers[over]
-            counts = reached(numbers["line"], numbers["generation"])
             talked = np.where(numbers["given_up"] == 1, numbers["talked"], counts[:, 2])
             self._make_room(JOBS, 2 * int(talked.sum()) + 3 * people)
         else:
@@ -237,9 +247,7 @@ class Response:
             stories = tuple(np.concatenate(part) for part in zip(*self._stories, strict=True))
         return ResponseTally(self._ledger, state.desks, engaged, stories)
 
-    def _words_of(
-        self, places: NDArray[np.int64], was_us: NDArray[np.int64], now_us: int
-    ) -> tuple[np.ndarray, NDArray[np.int64], NDArray[np.int64]]:
+    def _words_of(self, places: NDArray[np.int64], was_us: NDArray[np.int64], now_us: int) -> Reports:
         places, first = np.unique(places, return_index=True)  # a number may be reported twice within the hour
         numbers = self._state.numbers[places]
         words = np.zeros(len(places), WORD)

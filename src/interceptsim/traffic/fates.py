@@ -30,11 +30,12 @@ def _draw_all(lines: Table, groups: Table, supply: Supply, rows: Rows, n: Scalar
     chosen, stream, entity, ordinal = draws.line, draws.stream, draws.entity, draws.ordinal
     m = 0
     for r in range(n):
-        line = lines[which[r]]
-        chosen[m] = r
-        stream[m] = groups[line.group].fate_stream
-        entity[m] = line.index
-        ordinal[m] = nth[r]
+        line = lines[np.uint64(which[r])]
+        at = np.uint64(m)
+        chosen[at] = r
+        stream[at] = groups[np.uint64(line.group)].fate_stream
+        entity[at] = line.index
+        ordinal[at] = nth[r]
         m += code[r] != INTERCEPT
     draw_all(supply.key[0], supply.key[1], stream, entity, ordinal, m, draws.w0, draws.w1, draws.w2, draws.w3)
     return m
@@ -61,19 +62,20 @@ def fates_of(lines: Table, groups: Table, supply: Supply, rows: Rows, n: Scalar,
     g = of.shape[0]
     for k in range(m):
         r = chosen[k]
-        line = lines[which[r]]
-        group = groups[line.group]
-        word[r] = w3[k]
-        busy_us[r] = 0
-        if channel[r] == SMS:
-            outcome[r] = DELIVERED
+        at = np.uint64(r)
+        line = lines[np.uint64(which[at])]
+        group = groups[np.uint64(line.group)]
+        word[at] = w3[k]
+        busy_us[at] = 0
+        if channel[at] == SMS:
+            outcome[at] = DELIVERED
             continue
         end = w1[k]
         ended = FAILED
         if end >= group.failed_bound:
             ring, talk = group.ring, group.talk
             ended = UNANSWERED
-            busy_us[r] = ring.minimum
+            busy_us[at] = ring.minimum
             drawn = mix64(np.uint64(end) << np.uint64(32) | np.uint64(w2[k])) >> np.uint64(32)
             if ring.kind == DELAY_EXPONENTIAL:
                 of[e], of_word[e], scale[e] = r, drawn, ring.scale
@@ -81,17 +83,17 @@ def fates_of(lines: Table, groups: Table, supply: Supply, rows: Rows, n: Scalar,
             elif ring.kind != DELAY_CONSTANT:
                 g -= 1
                 of[g], of_word[g], scale[g], sigma[g] = r, drawn, ring.scale, ring.sigma
-            if end < (group.labelled_bound if code[r] == LABEL else group.answered_bound):
+            if end < (group.labelled_bound if code[at] == LABEL else group.answered_bound):
                 ended = ANSWERED
-                busy_us[r] += talk.minimum
-                talk_us[r] = talk.minimum
+                busy_us[at] += talk.minimum
+                talk_us[at] = talk.minimum
                 if talk.kind == DELAY_EXPONENTIAL:
                     of[e], of_word[e], scale[e] = -1 - r, w2[k], talk.scale
                     e += 1
                 elif talk.kind != DELAY_CONSTANT:
                     g -= 1
                     of[g], of_word[g], scale[g], sigma[g] = -1 - r, w2[k], talk.scale, talk.sigma
-        outcome[r] = LOST if w0[k] < lost[line.group] else ended
+        outcome[at] = LOST if w0[k] < lost[np.uint64(line.group)] else ended
     exponentials(of_word, scale, e, draws.delay_us)
     _add_delays(of, draws.delay_us, e, busy_us, talk_us)
     lognormals(of_word[g:], scale[g:], sigma[g:], of.shape[0] - g, draws.delay_us)

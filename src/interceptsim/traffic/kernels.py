@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from interceptsim.attempts import SMS, Rows
-from interceptsim.compiled import Column, Record, Scalar, Table, kernel
+from interceptsim.compiled import Column, Record, Scalar, Table, fetch, kernel
 from interceptsim.numbering import neighbour_number, random_number, subscriber_number
 from interceptsim.randomness import draw, draw_all, index_below, log_of, mix64, poisson, unit
 from interceptsim.traffic.lines import next_number, write_template
@@ -19,6 +19,7 @@ from interceptsim.units import DAY_US, HOUR_US
 __all__ = ["contact_of", "generate"]
 
 _MOST_AHEAD = 1024
+_FETCHED_AHEAD = 8  # lines; a look at one takes about a tenth of the time that memory does
 
 
 @kernel
@@ -45,17 +46,19 @@ def _look_ahead(
     n = 0
     while filled < room:
         if taken < pending:
-            i = waiting[taken]
+            i = np.uint64(waiting[taken])
             taken += 1
         elif cursor < stop:
-            i = agenda[cursor]
+            i = np.uint64(agenda[cursor])
             cursor += 1
+            if cursor + _FETCHED_AHEAD < stop and due_us[agenda[cursor + _FETCHED_AHEAD]] < until_us:
+                fetch(lines, agenda[cursor + _FETCHED_AHEAD])
         else:
             break
         if due_us[i] >= until_us:
             continue
         line = lines[i]
-        group = groups[line.group]
+        group = groups[np.uint64(line.group)]
         due = np.float64((until_us - due_us[i]) * weight[group.profile, line.hour]) / line.gap
         ahead = np.float64(0) if group.adapts else np.float64(_MOST_AHEAD)  # what becomes of it may decide on the next
         spare = 2.0 * np.sqrt(due) + 1.0 if cursor == stop else 0.0  # no others are left to fill a batch with
@@ -64,9 +67,10 @@ def _look_ahead(
         first[n] = filled
         n += 1
         for k in range(count):
-            stream[filled + k] = group.attempt_stream
-            entity[filled + k] = line.index
-            ordinal[filled + k] = line.ordinal + k
+            at = np.uint64(filled + k)
+            stream[at] = group.attempt_stream
+            entity[at] = line.index
+            ordinal[at] = line.ordinal + k
         filled += count
     first[n] = filled
     for k in range(pending - taken):
@@ -162,15 +166,15 @@ def generate(
     last_hour, due_us = weight.shape[1], supply.due_us
     n = 0
     for j in range(chosen):
-        i = which[j]
+        i = np.uint64(which[j])
         line = lines[i]
-        group = groups[line.group]
+        group = groups[np.uint64(line.group)]
         due = due_us[i]
         ordinal = line.ordinal
         operational = line.operational
         hour = np.int64(line.hour)
-        ends_us, profile, tick = line.ends_us, group.profile, group.tick
-        for k in range(first[j], first[j + 1]):
+        ends_us, profile, tick = line.ends_us, np.uint64(group.profile), group.tick
+        for k in range(np.uint64(first[j]), np.uint64(first[j + 1])):
             if due >= until_us:
                 break
             while due >= line.dies_us:
@@ -206,40 +210,41 @@ def generate(
                 if supply.incoming:
                     _count_incoming(line, group, key0, key1, due // DAY_US)
                     rows.a_incoming[n] = line.incoming
-                rows.time_us[n] = epoch_us + due
-                rows.b_number[n] = b_number
-                rows.b_carrier[n] = carrier
-                rows.channel[n] = writer.channel if writes else group.channel
-                rows.entry[n] = line.entry
-                rows.a_kind[n] = group.a_kind
-                rows.roaming[n] = group.roaming
-                rows.content[n] = 0
+                at = np.uint64(n)
+                rows.time_us[at] = epoch_us + due
+                rows.b_number[at] = b_number
+                rows.b_carrier[at] = carrier
+                rows.channel[at] = writer.channel if writes else group.channel
+                rows.entry[at] = line.entry
+                rows.a_kind[at] = group.a_kind
+                rows.roaming[at] = group.roaming
+                rows.content[at] = 0
                 if writes:
                     if line.content == 0:
                         pick = draw(key0, key1, group.number_stream, line.index, line.generation)[3]
                         line.content, line.link, line.text = write_template(line.campaign, writer, key0, key1, pick)
-                    rows.content[n] = line.content
+                    rows.content[at] = line.content
                     if group.ordinary:  # every message of theirs is another
                         line.content, line.link, line.text = write_template(line.campaign, group, key0, key1, words[k])
-                        rows.content[n] = line.content
+                        rows.content[at] = line.content
                     jitter = np.int64(np.uint64(words[k]) * np.uint64(2 * writer.text_jitter + 1) >> np.uint64(32))
-                    rows.text_score[n] = line.text + jitter - writer.text_jitter
-                    rows.link[n] = line.link
+                    rows.text_score[at] = line.text + jitter - writer.text_jitter
+                    rows.link[at] = line.link
                 else:
-                    rows.text_score[n] = 0
-                    rows.link[n] = 0
-                rows.slot[n] = i
-                rows.line[n] = i
-                rows.ordinal[n] = ordinal
-                rows.generation[n] = line.generation
-                rows.fresh[n] = line.fresh
+                    rows.text_score[at] = 0
+                    rows.link[at] = 0
+                rows.slot[at] = i
+                rows.line[at] = i
+                rows.ordinal[at] = ordinal
+                rows.generation[at] = line.generation
+                rows.fresh[at] = line.fresh
                 if group.cli == CLI_RANDOM:
                     serial = (group.serial + np.int64(line.index)) * group.serial_step
-                    rows.a_number[n] = random_number(serial + ordinal % group.serial_step)
+                    rows.a_number[at] = random_number(serial + ordinal % group.serial_step)
                 elif group.cli == CLI_NEIGHBOUR:
-                    rows.a_number[n] = neighbour_number(b_number, words[k])
+                    rows.a_number[at] = neighbour_number(b_number, words[k])
                 else:
-                    rows.a_number[n] = line.a_number
+                    rows.a_number[at] = line.a_number
                     line.fresh = 0
                 n += 1
             else:
@@ -247,11 +252,13 @@ def generate(
                 folds[line.fold, line.group, 0] += 1
             operational += np.int64(gap[k] * line.gap)
             ordinal += 1
-            while hour < last_hour and reached[profile, hour + 1] <= operational:  # as `_time_of` does, without a call
+            # as `_time_of` does, without a call
+            while hour < last_hour and reached[profile, np.uint64(hour + 1)] <= operational:
                 hour += 1
             due = NEVER
             if hour < last_hour:
-                due = hour * HOUR_US + (operational - reached[profile, hour]) // weight[profile, hour]
+                at = np.uint64(hour)
+                due = hour * HOUR_US + (operational - reached[profile, at]) // weight[profile, at]
                 if tick > 1:
                     due -= due % tick
                 if due >= ends_us:
