@@ -198,9 +198,13 @@ class Both:
         assert was_us.tolist() == expected[1].tolist()
         return known_us, was_us
 
-    def advance(self, now_us: int, reached: Any) -> Any:
-        expected = self.slow.advance(now_us, reached)
-        found = self.fast.advance(now_us, *self.fast.look(now_us, reached))
+    def look(self, now_us: int, reached: Any) -> Any:
+        self._reached = reached
+        return self.fast.look(now_us, reached)
+
+    def advance(self, now_us: int, over: Any, counts: Any) -> Any:
+        expected = self.slow.advance(now_us, self._reached)
+        found = self.fast.advance(now_us, over, counts)
         words, known_us, was_us = found or NOTHING
         names = zip(words["line"].tolist(), words["generation"].tolist(), strict=True)
         assert dict(zip(names, zip(known_us.tolist(), was_us.tolist(), strict=True), strict=True)) == expected
