@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from fractions import Fraction
 from itertools import pairwise
 from statistics import NormalDist
 from types import FunctionType
@@ -31,6 +32,7 @@ from interceptsim.randomness import (
     philox,
     replication_seed,
     root_key,
+    spread,
     stream_id,
     threshold,
     unit,
@@ -124,6 +126,27 @@ def test_each_part_of_a_name_changes_the_draw():
     names = [(1, 2, 3, 4, 5), (9, 2, 3, 4, 5), (1, 9, 3, 4, 5), (1, 2, 9, 4, 5), (1, 2, 3, 9, 5), (1, 2, 3, 4, 9)]
     names.append((1, 2, 3, 4, 5 + 2**32))
     assert len({draw(*u64(*name)) for name in names}) == len(names)
+
+
+PLASTIC = Fraction("1.3247179572447460259609088544780973407344")  # the real root of p**3 = p + 1
+
+
+@given(words, words, st.integers(0, 2**32 - 1))
+def test_spread_words_are_the_fractions_of_multiples_of_the_plastic_number(word0, word1, nth):
+    for found, shift, power in zip(spread(word0, word1, nth), (word0, word1), (1, 2), strict=True):
+        apart = abs(Fraction(int(found), 2**32) - (Fraction(shift, 2**32) + nth / PLASTIC**power) % 1)
+        assert min(apart, 1 - apart) < 1e-9
+
+
+@pytest.mark.parametrize("many", [10, 100, 1000, 12345])
+def test_however_many_words_are_spread_they_fill_the_square_evenly(many):
+    most = 1 + math.log(many)  # draws of their own would be off by as much as the square root of their number
+    pairs = np.array([spread(1234567, 7654321, n) for n in range(many)], float) / 2.0**32
+    for part in pairs.T:
+        counts = np.histogram(part, 10, (0, 1))[0]
+        assert abs(counts - many / 10).max() <= most
+    cells = np.histogram2d(*pairs.T, bins=4, range=((0, 1), (0, 1)))[0]
+    assert abs(cells - many / 16).max() <= 2 * most
 
 
 @given(words)

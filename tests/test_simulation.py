@@ -163,7 +163,7 @@ def test_a_run_decides_as_the_row_by_row_twin_where_no_list_is_posted(busy: Scen
 
 def test_lines_that_present_one_number_share_what_is_counted_of_it(busy: Scenario) -> None:
     changed = busy.replace({"policies": [{"kind": "limit-attempts", "per_day": {"critical": 10}}]})
-    run = simulation.run(changed, scale=2000, days=1, record="all")
+    run = simulation.run(changed, scale=500, days=1, record="all")
     assert run.decisions is not None
     calls = run.decisions.filter(pl.col("a_number") == 95588)
     assert calls[:10]["line_id"].n_unique() > 1

@@ -38,6 +38,7 @@ __all__ = [
     "poisson",
     "replication_seed",
     "root_key",
+    "spread",
     "stream_id",
     "threshold",
     "unit",
@@ -90,6 +91,22 @@ def draw(key0: Scalar, key1: Scalar, stream: Scalar, entity: Scalar, ordinal: Sc
     """
     n = np.uint64(ordinal)
     return philox(n & _LOW, n >> _32, np.uint64(entity), np.uint64(stream), key0, key1)
+
+
+@kernel
+def spread(word0: Scalar, word1: Scalar, nth: Scalar) -> tuple[Scalar, Scalar]:
+    """Return the `nth` of a sequence of pairs of 32-bit words (uint64), shifted by a draw of such a pair.
+
+    Each pair is a draw like any other, but they fill the square evenly however many are taken: of n words about n / 10
+    lie in each tenth, where of n draws it would be so many only in the mean. The steps are 1 / p and 1 / p**2 of a
+    whole turn, p being the plastic number, which solves p**3 = p + 1: additive recurrence, as in Weyl's and Kronecker's
+    theorem.
+    """
+    n = np.uint64(nth)
+    return (
+        ((np.uint64(word0) << _32) + n * np.uint64(0xC13FA9A902A6328F)) >> _32,
+        ((np.uint64(word1) << _32) + n * np.uint64(0x91E10DA5C79E7B1D)) >> _32,
+    )
 
 
 @kernel

@@ -52,6 +52,7 @@ from interceptsim.randomness import (
     mix64,
     normal_quantile,
     poisson,
+    spread,
     stream_id,
     threshold,
     unit,
@@ -287,12 +288,14 @@ class ReferenceEngine:
     def _dial(self, line: Line) -> Process:
         """Let a line make its attempts, one after the other."""
         group, spec = line.group, line.group.spec
-        rate, _, kind, first = self._draw(group.lines, line.index, 0)
+        own, _, _, first = self._draw(group.lines, line.index, 0)
+        shifts = self._draw(group.lines, 0, 2)
+        rate, kind = spread(shifts[0], shifts[1], line.index)
         sigma = spec.rate_sigma
         where = unit(rate)
         if group.ordinary:  # a sample has all rates in turn
             low, high = group.rates
-            where = low + (line.index - group.first_index + where) / line.many * (high - low)
+            where = low + (line.index - group.first_index + unit(own)) / line.many * (high - low)
         factor = exp_of(sigma * normal_quantile(where) - sigma * sigma / 2.0) if sigma > 0 else 1.0
         line.gap = group.hours.week / (7.0 * spec.attempts_per_day) / factor
         self._take_part(line, kind)

@@ -19,6 +19,7 @@ from interceptsim.randomness import (
     exp_of,
     log_of,
     normal_quantile,
+    spread,
     unit,
 )
 from interceptsim.traffic.records import CLI_FIXED, CLI_OWN, NEVER, Supply
@@ -118,21 +119,24 @@ def start_lines(lines: Table, groups: Table, types: Column, key: Column, reached
     On entry each line has its `group`, `index`, `fold`, `starts_us`, `ends_us` and what raids do to it. `types` holds,
     for each group's part, cumulative uint64 thresholds in column 0 and campaign ids in column 1. The number's remaining
     life is drawn from the equilibrium law: a life picked in proportion to its length, of which a uniform part is
-    over.
+    over. Rates and fraud types are spread evenly over the lines of a group, and so over the first so many of them,
+    which are all that there are at a coarser scale.
     """
     key0, key1 = key[0], key[1]
     for i in range(lines.shape[0]):
         line = lines[i]
         group = groups[line.group]
-        w0, _, w2, w3 = draw(key0, key1, group.line_stream, line.index, 0)
+        w0, _, _, w3 = draw(key0, key1, group.line_stream, line.index, 0)
+        shift0, shift1, _, _ = draw(key0, key1, group.line_stream, 0, 2)
+        v0, v1 = spread(shift0, shift1, line.index)
         sigma = group.rate_sigma
-        where = unit(w0)
+        where = unit(v0)
         if group.ordinary:  # a sample has all rates in turn
             nth = np.int64(line.index) - group.first_index
-            where = group.rate_from + (nth + where) / group.kept * (group.rate_to - group.rate_from)
+            where = group.rate_from + (nth + unit(w0)) / group.kept * (group.rate_to - group.rate_from)
         factor = exp_of(sigma * normal_quantile(where) - sigma * sigma / 2.0) if sigma > 0.0 else 1.0
         line.gap = group.gap / factor
-        kind = choose(w2, types[:, 0], group.first_type, group.last_type)
+        kind = choose(v1, types[:, 0], group.first_type, group.last_type)
         line.cell = kind
         line.campaign = types[kind, 1]
         line.reported = -1
