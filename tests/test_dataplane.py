@@ -7,7 +7,9 @@ import pytest
 
 from interceptsim.attempts import Rows
 from interceptsim.dataplane import DataPlane
+from interceptsim.dataplane_kernels import in_order
 from interceptsim.errors import LookaheadError
+from interceptsim.response.police import GIVEN_UP, WORD
 from interceptsim.scenario import Scenario
 from interceptsim.traffic.agenda import lines_due
 from interceptsim.units import DAY_US, HOUR_US
@@ -115,3 +117,16 @@ def test_an_agenda_holds_the_lines_that_are_due(world: World) -> None:
     due = lines_due(due_us, 1, len(due_us), DAY_US)
     assert due.tolist() == [i for i in range(1, len(due_us)) if due_us[i] < DAY_US]
     assert lines_due(due_us, 0, 0, DAY_US).tolist() == []
+
+
+@pytest.mark.parametrize("many", [0, 1, 2, 3, 7, 64, 1000])
+def test_words_are_heard_by_time_line_kind_and_ordinal_and_numbers_given_up_last(many: int) -> None:
+    r = np.random.default_rng(many)
+    words = np.zeros(many, WORD)
+    for name, values in (("time_us", 9), ("line", 4), ("kind", 4), ("ordinal", 3)):
+        words[name] = r.integers(0, values, many)
+    words["index"] = np.arange(many)  # words alike in all of these stay as they came
+    names = "time_us", "line", "kind", "ordinal", "index"
+    keys = [(int(word["kind"] == GIVEN_UP), *(int(word[name]) for name in names)) for word in words]
+    expected = [words[k].item() for _, k in sorted((key, k) for k, key in enumerate(keys))]
+    assert in_order(words).tolist() == expected

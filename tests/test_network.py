@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from interceptsim.dataplane import DataPlane
 from interceptsim.errors import ConfigurationError, LookaheadError
-from interceptsim.network.erlang import erlang_b, thresholds_of
+from interceptsim.network.erlang import erlang_b, loss_threshold
 from interceptsim.network.load import NetworkLoad
 from interceptsim.network.model import Network
 from interceptsim.printing import print_run
@@ -98,10 +98,9 @@ def test_millions_of_circuits_meet_the_limit_of_full_load() -> None:
 
 
 def test_no_load_loses_nothing_and_endless_load_everything() -> None:
-    loss, bounds = np.zeros(3), np.zeros(3, np.uint64)
-    thresholds_of(np.array([3, 3, 1]), np.array([0.0, 1e300, 1.0]), loss, bounds)
-    assert loss.tolist() == [0.0, 1.0, 0.5]
-    assert bounds.tolist() == [0, 2**32, 2**31]
+    loss = [erlang_b(circuits, offered) for circuits, offered in ((3, 0.0), (3, 1e300), (1, 1.0))]
+    assert loss == [0.0, 1.0, 0.5]
+    assert [loss_threshold(share) for share in loss] == [0, 2**32, 2**31]
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from interceptsim.attempts import AttemptBatch, Rows, empty_rows
 from interceptsim.compiled import joined
-from interceptsim.dataplane_kernels import account, advance_lines, list_numbers, reached_by, watch_numbers
+from interceptsim.dataplane_kernels import account, advance_lines, in_order, list_numbers, reached_by, watch_numbers
 from interceptsim.errors import LookaheadError
 from interceptsim.filtering.kernels import ARGUMENTS, decide
 from interceptsim.filtering.plan import NumberIndex, state_table
 from interceptsim.network.load import validity_of
-from interceptsim.response.police import GIVEN_UP, WORD
+from interceptsim.response.police import WORD
 from interceptsim.shared_kernels import (
     PRESENTED,
     advance_shared,
@@ -166,9 +166,7 @@ class DataPlane:
             return np.zeros(0, WORD)
         for worker in self._workers:
             worker.found.clear()
-        found = joined(words)
-        given_up = found["kind"] == GIVEN_UP  # after what late messages of these numbers led to
-        return found[np.lexsort((found["ordinal"], found["kind"], found["line"], found["time_us"], given_up))]
+        return in_order(joined(words))
 
     def _look_ahead(self, until_us: int) -> None:
         """Lay out what is due up to the end of the day in which a slice ends."""

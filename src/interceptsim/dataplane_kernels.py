@@ -23,7 +23,7 @@ from interceptsim.attempts import (
 from interceptsim.compiled import Column, Record, Scalar, Table, allocating_kernel, kernel
 from interceptsim.filtering.kernels import decide
 from interceptsim.randomness import draw
-from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP
+from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP, WORD
 from interceptsim.traffic.fates import fates_of
 from interceptsim.traffic.kernels import generate
 from interceptsim.traffic.lines import react
@@ -31,7 +31,7 @@ from interceptsim.traffic.records import CLI_OWN, NEVER, Draws, Supply
 from interceptsim.units import DAY_US
 from interceptsim.world import Accounts
 
-__all__ = ["account", "advance_lines", "list_numbers", "reached_by", "watch_numbers"]
+__all__ = ["account", "advance_lines", "in_order", "list_numbers", "reached_by", "watch_numbers"]
 
 _OUTCOMES = len(OUTCOMES)
 
@@ -65,6 +65,45 @@ def _tell(
     word.before = line.before
     word.talked = line.talked
     return held + 1
+
+
+@kernel
+def _precedes(one: Record, other: Record) -> bool:
+    """Whether control hears one word before another: numbers given up last, after what late messages of them led to."""
+    if (one.kind == GIVEN_UP) != (other.kind == GIVEN_UP):
+        return bool(other.kind == GIVEN_UP)
+    if one.time_us != other.time_us:
+        return bool(one.time_us < other.time_us)
+    if one.line != other.line:
+        return bool(one.line < other.line)
+    if one.kind != other.kind:
+        return bool(one.kind < other.kind)
+    return bool(one.ordinal < other.ordinal)
+
+
+@allocating_kernel
+def in_order(words: Table) -> Table:
+    """Return words of a slice in the order in which control hears them, whatever the order of batches and threads."""
+    n = words.shape[0]
+    order, merged = np.arange(n), np.empty(n, np.int64)
+    width = 1
+    while width < n:  # runs of so many are in order; each two become one
+        for first in range(0, n, 2 * width):
+            middle, last = min(first + width, n), min(first + 2 * width, n)
+            left, right = first, middle
+            for k in range(first, last):
+                if left < middle and (right == last or not _precedes(words[order[right]], words[order[left]])):
+                    merged[k] = order[left]
+                    left += 1
+                else:
+                    merged[k] = order[right]
+                    right += 1
+        order, merged = merged, order
+        width *= 2
+    out = np.empty(n, WORD)
+    for k in range(n):
+        out[k] = words[order[k]]
+    return out
 
 
 @kernel

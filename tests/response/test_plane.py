@@ -176,9 +176,10 @@ def shows(monkeypatch: pytest.MonkeyPatch, put_in: Callable[[Response], None]) -
 
 
 def test_a_hand_over_a_microsecond_late_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = plane.hand_over_times
-    monkeypatch.setattr(plane, "hand_over_times", lambda *given: exact(*given) + 1)
-    assert shows(monkeypatch, lambda response: None)
+    def late(response: Response) -> None:
+        response._state.rules["police_delay"]["minimum"] += 1
+
+    assert shows(monkeypatch, late)
 
 
 def test_a_visit_repeated_a_microsecond_late_shows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from interceptsim.compiled import Column, Scalar, kernel
+from interceptsim.compiled import Scalar, kernel
 
-__all__ = ["erlang_b", "thresholds_of"]
+__all__ = ["erlang_b", "loss_threshold"]
 
 _RAREST = 8589934592.0  # 2**33: one loss in more calls than this is below what a 32-bit draw can show
 
@@ -38,11 +38,6 @@ def erlang_b(circuits: Scalar, offered: Scalar) -> float:
 
 
 @kernel
-def thresholds_of(circuits: Column, offered: Column, loss: Column, bounds: Column) -> None:
-    """Fill `loss` (float64) by Erlang B, and `bounds` (uint64) with the 32-bit draws below which a call is lost.
-
-    `circuits` int64 and `offered` float64 Erlangs, one of each trunk group.
-    """
-    for k in range(circuits.shape[0]):
-        loss[k] = erlang_b(circuits[k], offered[k])
-        bounds[k] = np.uint64(np.floor(loss[k] * 4294967296.0 + 0.5))
+def loss_threshold(loss: Scalar) -> Scalar:
+    """Return the 32-bit draws (uint64) below which a call is lost, where `loss` is the share of those that are."""
+    return np.uint64(np.floor(loss * 4294967296.0 + 0.5))

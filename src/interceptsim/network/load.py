@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interceptsim.compiled import Column, Scalar, kernel
-from interceptsim.network.erlang import thresholds_of
+from interceptsim.network.erlang import erlang_b, loss_threshold
 from interceptsim.network.model import Network
 from interceptsim.randomness import LONGEST_US
 from interceptsim.traffic.model import CallerGroup, LineGroup, Profile
@@ -51,45 +51,38 @@ class _Flow:
         ]
         self.groups = np.array([g for g, _ in passes], np.int64)
         self.place = np.array([place for _, place in passes], np.int64)
-        self.many = len(plans)
         # ordinary callers are in the plan, and a sample of them would be too few to measure
         fraud = np.array([isinstance(specs[g], LineGroup) for g in self.groups], np.bool_)
         self.weight = np.where(fraud, weights[self.groups], 0.0)
         intervals = range(7 * DAY_US // network.measure_every)
         self.week = np.array([[network.planned(plan, k) for plan in plans] for k in intervals])
 
-    def sum(self, counted: NDArray[np.int64], column: int) -> NDArray[np.float64]:
-        """Return a column of what was counted summed over the groups that pass each element, by weight."""
-        total = np.zeros(self.many)
-        _add_weighted(counted, column, self.groups, self.place, self.weight, total)
-        return total
-
 
 # An interval has a handful of elements: compiled loops over them cost a tenth of vectors.
 
 
 @kernel
-def _add_weighted(
-    counted: Column, column: Scalar, groups: Column, place: Column, weight: Column, total: Column
-) -> None:
-    """Add what was counted of each of some groups, by its weight, to the total of its element."""
-    for k in range(groups.shape[0]):
-        total[place[k]] += counted[groups[k], column] * weight[k]
-
-
-@kernel
 def _close_calls(
-    seconds: Scalar,
+    every_us: Scalar,
+    counted: Column,
+    groups: Column,
+    place: Column,
+    weight: Column,
     plan: Column,
-    measured: Column,
     loss: Column,
     circuits: Column,
+    measured: Column,
     planned_s: Column,
     carried_s: Column,
     busiest: Column,
 ) -> None:
-    """Add an interval's planned and carried Erlang seconds, and keep the most milli-Erlangs carried."""
+    """Measure an interval's Erlangs by element; add what was planned and carried, and keep the most carried."""
+    measured[:] = 0.0
+    for k in range(groups.shape[0]):
+        measured[place[k]] += counted[groups[k], 1] * weight[k]
+    seconds = every_us / SECOND_US
     for k in range(plan.shape[0]):
+        measured[k] /= every_us
         carried = min((plan[k] + measured[k]) * (1.0 - loss[k]), np.float64(circuits[k]))
         carried_s[k] += np.int64(np.rint(carried * seconds))
         busiest[k] = max(busiest[k], np.int64(np.rint(carried * 1000.0)))
@@ -98,20 +91,52 @@ def _close_calls(
 
 @kernel
 def _close_messages(
-    seconds: Scalar,
+    every_us: Scalar,
+    counted: Column,
+    groups: Column,
+    place: Column,
+    weight: Column,
     plan: Column,
-    came: Column,
     rate: Column,
     lag: Column,
     validity: Column,
+    came: Column,
     backlog: Column,
+    waited: Column,
     longest: Column,
 ) -> None:
     """Let what came in an interval, and was not told to wait for too long, join what waits."""
+    came[:] = 0.0
+    for k in range(groups.shape[0]):
+        came[place[k]] += counted[groups[k], 0] * weight[k]
+    seconds = every_us / SECOND_US
     for k in range(plan.shape[0]):
+        waited[k] += lag[k]
         longest[k] = max(longest[k], lag[k])
         joins = plan[k] * seconds + came[k] if lag[k] <= validity[k] else 0.0
         backlog[k] = max(backlog[k] + joins - rate[k] * seconds, 0.0)
+
+
+@kernel
+def _open_calls(
+    plan: Column, measured: Column, circuits: Column, loss: Column, groups: Column, place: Column, lost_of: Column
+) -> None:
+    """Find the loss of each element where what is planned and was measured is offered, and what that is for groups."""
+    for k in range(plan.shape[0]):
+        loss[k] = erlang_b(circuits[k], plan[k] + measured[k])
+    for k in range(groups.shape[0]):
+        lost_of[groups[k]] = loss_threshold(loss[place[k]])
+
+
+@kernel
+def _open_messages(
+    backlog: Column, rate: Column, least: Column, lag: Column, groups: Column, place: Column, lag_of: Column
+) -> None:
+    """Find how long a message takes by each element, and what that is for groups."""
+    for k in range(lag.shape[0]):
+        lag[k] = least[k] + np.int64(min(backlog[k] / rate[k] * SECOND_US, np.float64(LONGEST_US)))
+    for k in range(groups.shape[0]):
+        lag_of[groups[k]] = lag[place[k]]
 
 
 class NetworkLoad:
@@ -142,7 +167,7 @@ class NetworkLoad:
         self._validity = np.array([s.validity for s in smscs], np.int64)
         self._measured = np.zeros(len(trunks))
         self._loss = np.zeros(len(trunks))
-        self._bounds = np.zeros(len(trunks), np.uint64)
+        self._came = np.zeros(len(smscs))
         self._backlog = np.zeros(len(smscs))
         self._lag = self._least.copy()
         self._lost_of = np.zeros(len(specs), np.uint64)
@@ -154,7 +179,7 @@ class NetworkLoad:
         self._planned = np.zeros(len(self._circuits), np.int64)
         self._carried = np.zeros(len(self._circuits), np.int64)
         self._busiest = np.zeros(len(self._circuits), np.int64)
-        self._waited = [0] * len(self._rate)
+        self._waited = np.zeros(len(self._rate), np.int64)
         self._longest = np.zeros(len(self._rate), np.int64)
 
     def _plan(self, flow: _Flow) -> NDArray[np.float64]:
@@ -167,14 +192,36 @@ class NetworkLoad:
         Column 0 is of attempts that came to the network, column 1 the us for which they held a circuit, or would have
         held one that was not free.
         """
-        seconds = self.every_us / SECOND_US
-        self._measured = self._calls.sum(counted, 1) / self.every_us
-        of_calls = self._plan(self._calls), self._measured, self._loss, self._circuits
-        _close_calls(seconds, *of_calls, self._planned, self._carried, self._busiest)
-        self._waited = [a + b for a, b in zip(self._waited, self._lag.tolist(), strict=True)]
-        came = self._messages.sum(counted, 0)
-        of_messages = self._plan(self._messages), came, self._rate, self._lag, self._validity
-        _close_messages(seconds, *of_messages, self._backlog, self._longest)
+        calls, messages, every_us = self._calls, self._messages, self.every_us
+        _close_calls(
+            every_us,
+            counted,
+            calls.groups,
+            calls.place,
+            calls.weight,
+            self._plan(calls),
+            self._loss,
+            self._circuits,
+            self._measured,
+            self._planned,
+            self._carried,
+            self._busiest,
+        )
+        _close_messages(
+            every_us,
+            counted,
+            messages.groups,
+            messages.place,
+            messages.weight,
+            self._plan(messages),
+            self._rate,
+            self._lag,
+            self._validity,
+            self._came,
+            self._backlog,
+            self._waited,
+            self._longest,
+        )
 
     def open(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """Begin the next interval; return for each group of lines what holds in it.
@@ -183,12 +230,11 @@ class NetworkLoad:
         (int64), each (groups,). Calls are offered as planned for this interval and measured in the one before.
         """
         self._interval += 1
-        offered = self._plan(self._calls) + self._measured
-        thresholds_of(self._circuits, offered, self._loss, self._bounds)
-        wait = np.minimum(self._backlog / self._rate * SECOND_US, LONGEST_US)
-        self._lag = self._least + wait.astype(np.int64)
-        self._lost_of[self._calls.groups] = self._bounds[self._calls.place]
-        self._lag_of[self._messages.groups] = self._lag[self._messages.place]
+        calls, messages = self._calls, self._messages
+        of_calls = self._plan(calls), self._measured, self._circuits, self._loss
+        _open_calls(*of_calls, calls.groups, calls.place, self._lost_of)
+        of_messages = self._backlog, self._rate, self._least, self._lag
+        _open_messages(*of_messages, messages.groups, messages.place, self._lag_of)
         return self._lost_of, self._lag_of
 
     def counts(self) -> dict[str, int]:
@@ -199,6 +245,6 @@ class NetworkLoad:
             found[f"trunk {trunk.id}.carried load (erlang s)"] = int(self._carried[k])
             found[f"trunk {trunk.id}.busiest load (milli-erlangs)"] = int(self._busiest[k])
         for k, smsc in enumerate(self._network.smscs):
-            found[f"smsc {smsc.id}.delay over all intervals (us)"] = self._waited[k]
+            found[f"smsc {smsc.id}.delay over all intervals (us)"] = int(self._waited[k])
             found[f"smsc {smsc.id}.longest delay (us)"] = int(self._longest[k])
         return found

@@ -76,12 +76,13 @@ def _place_of(state: State, word: Record, adds: Scalar) -> int:
 
 @kernel
 def learn(state: State, ledger: Ledger, words: Table, known_us: Column, was_us: Column, places: Column) -> int:
-    """Take words of attempts. `known_us` (int64) is when police would know the number of each that is about one.
+    """Take words of attempts.
 
     Into `was_us` (int64) goes for each word when its number was to be known before, NEVER if it was not, and -1 for a
-    word by which it does not become known sooner; into `places` the places of people who begin to fall for fraud.
-    Return how many those are.
+    word by which it does not become known sooner; into `known_us` (int64) when it is known by a word that does; into
+    `places` the places of people who begin to fall for fraud. Return how many those are.
     """
+    law = state.rules[0].police_delay
     people = 0
     for k in range(words.shape[0]):
         word = words[k]
@@ -122,6 +123,9 @@ def learn(state: State, ledger: Ledger, words: Table, known_us: Column, was_us: 
                 _instruct_person(state, ledger, place, word.time_us, 0)
         elif word.kind in (COMPLAINED, FOUND):
             at = _place_of(state, word, True)
+            known_us[k] = word.time_us + delay_of(
+                law, draw(state.key[0], state.key[1], word.stream, word.index, word.generation)[0]
+            )
             if not state.numbers[at].handed and known_us[k] < state.known[at]:
                 was_us[k] = state.known[at]
                 state.known[at] = known_us[k]

@@ -28,7 +28,7 @@ from interceptsim.response.people import (
     type_bounds,
 )
 from interceptsim.response.person_kernels import heed
-from interceptsim.response.police import ENGAGED, WORD, Police, hand_over_times
+from interceptsim.response.police import WORD, Police
 from interceptsim.response.policies import (
     Call96110,
     DispatchByTier,
@@ -80,6 +80,7 @@ COARSE = 20
 """A desk with fewer servers than this, at the scale of a run, has waits that a finer scale has not."""
 
 _FIRST_ROOM = 1 << 10
+_ARRIVALS_AT_ONCE = 256
 _EVENTS_AT_ONCE = 128  # more cannot happen to a person between two looks: twelve transfers give the most
 
 Reached = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
@@ -168,6 +169,7 @@ class Response:
         self._state.now[UNTIL] = -1
         self._state.now[NEXT_ARRIVAL] = 0 if people.internet > 0 else NEVER
         self._ledger = _empty_ledger(people, setting)
+        self._unasked: list[NDArray[np.int64]] = []  # places of people
         self._stories: list[tuple[np.ndarray, np.ndarray]] = []
         for kind in (NUMBERS, PERSONS, JOBS):
             self._make_room(kind, _FIRST_ROOM)
@@ -178,17 +180,15 @@ class Response:
         Return for each when police know its number, and when they would have known it without this word: NEVER, or a
         later time, or -1 where the word adds nothing.
         """
-        state = self._state
-        known_us = hand_over_times(self._police, words, state.key)
-        was_us = np.zeros(len(words), np.int64)
-        engaged = int((words["kind"] == ENGAGED).sum())
-        self._make_room(NUMBERS, len(words))
-        self._make_room(PERSONS, engaged)
-        self._make_room(JOBS, 2 * engaged)
-        self._keep_stories(engaged)
-        places = np.zeros(max(engaged, 1), np.int64)
+        n = len(words)
+        known_us, was_us, places = np.zeros(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+        self._make_room(NUMBERS, n)
+        self._make_room(PERSONS, n)
+        self._make_room(JOBS, 2 * n)
+        self._keep_stories(n)
         people = learn(self._state, self._ledger, words, known_us, was_us, places)
-        self._ask(places[:people])
+        if people:
+            self._unasked.append(places[:people])
         return known_us, was_us
 
     def look(self, now_us: int, reached: Reached) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -208,12 +208,13 @@ class Response:
         `over` and `counts` are what `look` has found. Return what victims reported, None where nobody did.
         """
         until_us = now_us - 1
-        places = np.zeros(256, np.int64)
         while self._state.now[NEXT_ARRIVAL] <= until_us:
+            places = np.empty(_ARRIVALS_AT_ONCE, np.int64)
             self._make_room(PERSONS, len(places))
             self._make_room(JOBS, 2 * len(places))
             self._keep_stories(len(places))
-            self._ask(places[: arrive(self._state, self._ledger, until_us, places)])
+            self._unasked.append(places[: arrive(self._state, self._ledger, until_us, places)])
+        self._ask()
         state = self._state
         people = len(state.persons) - int(state.now[PERSONS])
         if len(over):
@@ -233,6 +234,7 @@ class Response:
 
     def finish(self, end_us: int, reached: Reached) -> ResponseTally:
         """Count what is still to be counted at the end of a run, and return all counts."""
+        self._ask()
         state = self._state
         there = np.zeros(len(state.numbers), bool)
         there[:] = True
@@ -256,8 +258,12 @@ class Response:
             words[name] = numbers[name]
         return words, self._state.known[places], was_us[first]
 
-    def _ask(self, places: NDArray[np.int64]) -> None:
-        """Ask the policies that answer contacts about people who begin to fall for fraud."""
+    def _ask(self) -> None:
+        """Ask the policies that answer contacts about those who began to fall for fraud since they were last asked."""
+        if not self._unasked:
+            return
+        places = np.concatenate(self._unasked)
+        self._unasked.clear()
         if len(places) == 0 or not self._answering:
             return
         persons = self._state.persons[places]
