@@ -288,4 +288,5 @@ def test_a_run_that_recorded_nothing_is_refused(small):
     ["china-2025", "china-2023"],
 )
 def test_no_single_column_tells_the_fraud_of_a_shipped_scenario(name, seed):
-    assert audit(ics.load(name), seed=seed).leaks.rows() == []
+    # at 1:1000 the text score of some seed passes 0.95 and of another is at 0.92: a channel has but dozens of lines
+    assert audit(ics.load(name), seed=seed, scale=200).leaks.rows() == []
