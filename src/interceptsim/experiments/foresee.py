@@ -15,11 +15,12 @@ from interceptsim.experiments.store import Store
 from interceptsim.experiments.study import Study
 from interceptsim.experiments.sweep import planned_runs
 from interceptsim.simulation import run
+from interceptsim.units import DAY_US
 
 __all__ = ["Foreseen", "foresee"]
 
 _TRIALS = 3
-_TRIAL_DAYS = (2, 6)
+_TRIAL_DAYS = 2, 6  # of the shorter trial at the least, and how many more the longer one has
 _RUNS_A_FIT = 8  # of a target, times the seeds: what shipped scenarios took
 
 
@@ -64,11 +65,16 @@ def foresee(study: Study, store: Store, workers: int, points: Sequence[Point] | 
 
 
 def _trial(wanted: PlannedRun) -> tuple[float, int]:
-    """Return how many seconds a run would take and how large its file would be, from two that are short."""
+    """Return how many seconds a run would take and how large its file would be, from two that are short.
+
+    Both last as long as ordinary callers are seen, who take as much of a short run as of a long one.
+    """
     scenario = wanted.prepared.scenario
     bare = scenario.replace({"period.warm_up": "0d"})
-    few, more = (min(n, wanted.days) for n in _TRIAL_DAYS)
-    run(bare, seed=wanted.seed, scale=wanted.scale, days=few, threads=1)  # what is made once in a process is made here
+    seen = max((callers.panel // DAY_US for callers in scenario.traffic.ordinary), default=0)
+    few = min(max(_TRIAL_DAYS[0], seen), wanted.days)
+    more = min(few + _TRIAL_DAYS[1], wanted.days)
+    run(bare, seed=wanted.seed, scale=wanted.scale, days=1, threads=1)  # what is made once in a process is made here
     short, long = (run(bare, seed=wanted.seed, scale=wanted.scale, days=n, threads=1) for n in (few, more))
     a_day = max(long.wall_s - short.wall_s, 0.0) / max(more - few, 1)
     file = io.BytesIO()
