@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from interceptsim.control import ControlPlane, _Desk
 from interceptsim.filtering.policies import RejectListedNumbers
 from interceptsim.randomness import root_key
+from interceptsim.response.plane import Reports, Response
 from interceptsim.response.police import WORD, hand_over_times
 from interceptsim.response.records import NEVER
 from interceptsim.scenario import Scenario
@@ -33,6 +36,12 @@ class Notebook:
     ) -> None:
         assert len(line) == len(generation)
         self.posts.append((self.clock(), policy_id, line.tolist(), from_us.tolist()))
+
+    def post_known(self, line: NDArray[np.int64], generation: NDArray[np.int64], _known_us: NDArray[np.int64]) -> None:
+        assert len(line) == len(generation)
+
+    def reached(self, line: NDArray[np.int64], _generation: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.zeros((len(line), 3), np.int64)
 
 
 def plane_of(scenario: Scenario) -> tuple[ControlPlane, Notebook]:
@@ -106,6 +115,56 @@ def test_a_list_with_a_random_delay_posts_one_time_for_each_number(minimal: Scen
     assert lines == list(range(50))
     assert min(from_us) >= now + HOUR_US
     assert len(set(from_us)) == 50
+
+
+class Diary:
+    """People who write down which steps they live through, and report a number in each."""
+
+    every_us = HOUR_US
+
+    def __init__(self) -> None:
+        self.looked: list[int] = []
+        self.lived: list[int] = []
+
+    def look(self, now_us: int, _reached: object) -> tuple[list[int], list[int]]:
+        self.looked.append(now_us)
+        return [], []
+
+    def advance(self, now_us: int, _over: list[int], _counts: list[int]) -> Reports:
+        self.lived.append(now_us)
+        return complaint(now_us, len(self.lived)), np.array([now_us + 2 * HOUR_US]), np.array([NEVER])
+
+    def learn(self, words: np.ndarray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return np.zeros(len(words), np.int64), np.full(len(words), -1)
+
+
+def living(minimal: Scenario) -> tuple[ControlPlane, Diary]:
+    diary = Diary()
+    control = ControlPlane(quick(minimal), root_key(1), Notebook(), response=cast("Response", diary))
+    return control, diary
+
+
+def test_people_live_through_a_step_when_they_are_served_and_police_hear_of_it_later(minimal: Scenario) -> None:
+    control, diary = living(minimal)
+    control.run_until(HOUR_US)
+    assert (diary.looked, diary.lived) == ([HOUR_US], [])
+    control.serve()
+    control.serve()
+    assert (diary.lived, control.handed_over) == ([HOUR_US], 0)
+    control.receive(np.zeros(0, WORD))
+    assert control.handed_over == 1
+
+
+def test_people_who_are_not_served_live_through_a_step_before_anything_else_happens(minimal: Scenario) -> None:
+    control, diary = living(minimal)
+    control.run_until(3 * HOUR_US)
+    assert diary.lived == [HOUR_US, 2 * HOUR_US]
+    control.receive(complaint(3 * HOUR_US))
+    assert diary.lived == diary.looked == [HOUR_US, 2 * HOUR_US, 3 * HOUR_US]
+    control.run_until(4 * HOUR_US)
+    control.begin_counting()
+    assert diary.lived == diary.looked
+    assert control.handed_over == 0
 
 
 @settings(max_examples=60)

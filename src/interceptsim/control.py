@@ -22,7 +22,7 @@ from interceptsim.filtering.policies import RejectListedNumbers
 from interceptsim.network.load import NetworkLoad
 from interceptsim.randomness import DELAY_CONSTANT, LONGEST_US, stream_id, threshold
 from interceptsim.response.plane import Reports, Response, ResponseTally
-from interceptsim.response.police import WORD, delays_of, drawn_below, hand_over_times
+from interceptsim.response.police import WORD, by_edition, delays_of, drawn_below, hand_over_times
 from interceptsim.response.records import NEVER
 from interceptsim.response.wrongly_listed import WronglyListed
 from interceptsim.results import Posting
@@ -85,13 +85,8 @@ class _Desk:
 
     def put(self, words: np.ndarray, known_us: NDArray[np.int64]) -> None:
         """Let words wait for their editions."""
-        editions = self.edition_of(known_us)
-        order = np.argsort(editions, kind="stable")
-        begins = np.flatnonzero(np.diff(editions[order], prepend=-1)).tolist()
-        words, known_us = words[order], known_us[order]
-        for edition, (first, end) in zip(
-            editions[order[begins]].tolist(), itertools.pairwise([*begins, len(order)]), strict=True
-        ):
+        words, known_us, editions, ends = by_edition(words, known_us, self.policy.publish_every, self.edition)
+        for edition, (first, end) in zip(editions.tolist(), itertools.pairwise([0, *ends.tolist()]), strict=True):
             part = words[first:end].copy(), known_us[first:end].copy()  # no other edition's words stay with them
             self.waiting.setdefault(edition, []).append(part)
 

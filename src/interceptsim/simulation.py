@@ -1,7 +1,8 @@
 """The columnar engine: a scenario and a seed in, a `RunResult` out.
 
 SimPy's clock is the control plane's; the traffic advances slice by slice. In each slice the data plane first
-decides every attempt, then the control plane lives through the same time and receives what came of them.
+decides every attempt, then the control plane lives through the same time and receives what came of them; only people
+and desks are served while the data plane is already at the next slice.
 What control changes must lie at or beyond the end of the slice; a slice is never longer than the least delay
 of such a change, so nothing depends on how long it is.
 """

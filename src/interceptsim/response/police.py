@@ -21,6 +21,7 @@ __all__ = [
     "GIVEN_UP",
     "WORD",
     "Police",
+    "by_edition",
     "delays_of",
     "drawn_below",
     "falsely_handed_over",
@@ -100,6 +101,34 @@ def delays_of(
         word, _, _, _ = draw(key[0], key[1], c.stream ^ np.uint64(salt), c.index, c.generation)
         out[k] = delay_us(word, kind, minimum_us, scale_us, sigma)
     return out
+
+
+@allocating_kernel
+def by_edition(
+    words: Table, known_us: Column, publish_every_us: Scalar, next_edition: Scalar
+) -> tuple[Table, Column, Column, Column]:
+    """Return words and when police know them (int64), grouped by the edition of a list that publishes them.
+
+    That is the first after police know a number, `next_edition` at the soonest; edition n is published after n times
+    `publish_every_us`. Return beside them each edition (int64, rising) and where its words end. Within an edition words
+    stay in the order in which they came.
+    """
+    n = words.shape[0]
+    edition = np.empty(n, np.int64)
+    for k in range(n):
+        edition[k] = max(known_us[k] // publish_every_us + 1, next_edition)
+    order = np.argsort(edition, kind="mergesort")
+    grouped, known = np.empty(n, WORD), np.empty(n, np.int64)
+    editions, ends = np.empty(n, np.int64), np.empty(n, np.int64)
+    many = 0
+    for k in range(n):
+        of = order[k]
+        grouped[k], known[k] = words[of], known_us[of]
+        if many == 0 or editions[many - 1] != edition[of]:
+            editions[many] = edition[of]
+            many += 1
+        ends[many - 1] = k + 1
+    return grouped, known, editions[:many], ends[:many]
 
 
 def hand_over_times(police: Police, words: np.ndarray, key: NDArray[np.uint64]) -> NDArray[np.int64]:
