@@ -134,7 +134,7 @@ class Response:
     """
 
     def __init__(self, people: People, police: Police, policies: Iterable[Any], setting: Setting) -> None:
-        self._people, self._police, self._setting = people, police, setting
+        self._people, self._setting = people, setting
         self.every_us = step_us(police)
         chain = list(policies)
         self._answering = [policy for policy in chain if answers_contacts(policy)]

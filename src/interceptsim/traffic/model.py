@@ -174,8 +174,8 @@ class BusiestLines(_Part):
     def _within_each_other(self) -> Self:
         if len(self.shares) != len(self.samples):
             raise ValueError("wanted as many 'samples' as 'shares'")
-        if any(later >= share for share, later in pairwise(self.shares)):
-            raise ValueError("'shares' fall from one to the next")
+        if any(later > 0.999 * share for share, later in pairwise(self.shares)):  # no rate can be told of less
+            raise ValueError("'shares' fall from one to the next, by a thousandth at least")
         return self
 
 
