@@ -110,7 +110,7 @@ def test_fitted_figures_are_met_as_closely_as_seeds_vary(name: str, seed: int) -
     few = load(name).replace({"traffic.sample_ratio": 1e-6})  # ordinary callers change nothing of it
     targets = simulation.run(few, seed=seed, scale=100).targets
     assert len(targets) == 4
-    # Over sixteen seeds at 1:1000 visits vary by 4.2 % and frozen funds by 9.8 %, so here by 1.3 and 3.1 %: thrice.
-    for target, reach in zip(targets, (0.02, 0.02, 0.04, 0.093), strict=True):
+    # Over twelve seeds at this scale visits vary by 0.9 % and frozen funds by 3.0 %: thrice.
+    for target, reach in zip(targets, (0.02, 0.02, 0.027, 0.09), strict=True):
         assert target.role == "fitted"
         assert abs(target.ratio - 1) < reach

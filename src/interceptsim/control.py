@@ -85,7 +85,7 @@ class _Desk:
 
     def put(self, words: np.ndarray, known_us: NDArray[np.int64]) -> None:
         """Let words wait for their editions."""
-        words, known_us, editions, ends = by_edition(words, known_us, self.policy.publish_every, self.edition)
+        words, known_us, editions, ends = by_edition(words, known_us, self.edition_of(known_us))
         for edition, (first, end) in zip(editions.tolist(), itertools.pairwise([0, *ends.tolist()]), strict=True):
             part = words[first:end].copy(), known_us[first:end].copy()  # no other edition's words stay with them
             self.waiting.setdefault(edition, []).append(part)

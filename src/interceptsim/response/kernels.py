@@ -12,7 +12,7 @@ from interceptsim.compiled import Column, Record, Scalar, Table, kernel
 from interceptsim.randomness import choose, draw, index_below, log_of, mix64, unit
 from interceptsim.response.desk_kernels import serve_all
 from interceptsim.response.person_kernels import delay_of, engage, heeds, live, release, stop_at, words_for
-from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP
+from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP, delay_of_number
 from interceptsim.response.queue_kernels import for_person, new_job, put_job
 from interceptsim.response.records import (
     ARRIVED,
@@ -123,8 +123,8 @@ def learn(state: State, ledger: Ledger, words: Table, known_us: Column, was_us: 
                 _instruct_person(state, ledger, place, word.time_us, 0)
         elif word.kind in (COMPLAINED, FOUND):
             at = _place_of(state, word, True)
-            known_us[k] = word.time_us + delay_of(
-                law, draw(state.key[0], state.key[1], word.stream, word.index, word.generation)[0]
+            known_us[k] = word.time_us + delay_of_number(
+                word, state.key[0], state.key[1], 0, law.kind, law.minimum, law.scale, law.sigma
             )
             if not state.numbers[at].handed and known_us[k] < state.known[at]:
                 was_us[k] = state.known[at]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from interceptsim.compiled import Column, Scalar, Table, allocating_kernel
+from interceptsim.compiled import Column, Record, Scalar, Table, allocating_kernel, kernel
 from interceptsim.randomness import delay_us, draw, stream_id, threshold
 from interceptsim.units import Delay, Ratio
 
@@ -22,6 +22,7 @@ __all__ = [
     "WORD",
     "Police",
     "by_edition",
+    "delay_of_number",
     "delays_of",
     "drawn_below",
     "falsely_handed_over",
@@ -84,6 +85,22 @@ class Police(BaseModel):
     quarantine: Delay = Delay.model_validate("90d")
 
 
+@kernel
+def delay_of_number(
+    word: Record,
+    key0: Scalar,
+    key1: Scalar,
+    salt: Scalar,
+    kind: Scalar,
+    minimum_us: Scalar,
+    scale_us: Scalar,
+    sigma: Scalar,
+) -> int:
+    """Return a delay in us, keyed by the number that a word is about and by `salt`, a 32-bit id."""
+    drawn = draw(key0, key1, word.stream ^ np.uint64(salt), word.index, word.generation)[0]
+    return delay_us(drawn, kind, minimum_us, scale_us, sigma)
+
+
 @allocating_kernel
 def delays_of(
     words: Table,
@@ -97,26 +114,18 @@ def delays_of(
     """Return a delay in us (int64) for each word, keyed by its number and by `salt`, a 32-bit id."""
     out = np.empty(words.shape[0], np.int64)
     for k in range(words.shape[0]):
-        c = words[k]
-        word, _, _, _ = draw(key[0], key[1], c.stream ^ np.uint64(salt), c.index, c.generation)
-        out[k] = delay_us(word, kind, minimum_us, scale_us, sigma)
+        out[k] = delay_of_number(words[k], key[0], key[1], salt, kind, minimum_us, scale_us, sigma)
     return out
 
 
 @allocating_kernel
-def by_edition(
-    words: Table, known_us: Column, publish_every_us: Scalar, next_edition: Scalar
-) -> tuple[Table, Column, Column, Column]:
-    """Return words and when police know them (int64), grouped by the edition of a list that publishes them.
+def by_edition(words: Table, known_us: Column, edition: Column) -> tuple[Table, Column, Column, Column]:
+    """Return words and when police know them (int64), grouped by the edition (int64) of a list that publishes each.
 
-    That is the first after police know a number, `next_edition` at the soonest; edition n is published after n times
-    `publish_every_us`. Return beside them each edition (int64, rising) and where its words end. Within an edition words
-    stay in the order in which they came.
+    Return beside them the editions (int64, rising) and where the words of each end. Within an edition words stay in the
+    order in which they came.
     """
     n = words.shape[0]
-    edition = np.empty(n, np.int64)
-    for k in range(n):
-        edition[k] = max(known_us[k] // publish_every_us + 1, next_edition)
     order = np.argsort(edition, kind="mergesort")
     grouped, known = np.empty(n, WORD), np.empty(n, np.int64)
     editions, ends = np.empty(n, np.int64), np.empty(n, np.int64)
