@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from llvmlite import ir
@@ -26,7 +26,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["Column", "Record", "Scalar", "Table", "allocating_kernel", "cores", "fetch", "joined", "kernel"]
+__all__ = ["Column", "Record", "Scalar", "Table", "allocating_kernel", "cores", "fetch", "joined", "kernel", "ready"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -100,6 +100,24 @@ def kernel(function: Function) -> Function:
 def allocating_kernel(function: Function) -> Function:
     """Compile a function that makes arrays, else as `kernel` does. It may call any kernel, and one may call it."""
     return _compiled(function, counts=True)
+
+
+def ready(compiled: Function) -> Function:
+    """Return a kernel to be called from Python over and over with arguments of the same types.
+
+    numba looks at what each argument is at every call, at each array of a tuple too, which takes longer than what is
+    to be done in a short slice. Here it looks in the first call alone; arrays of other types later would be misread.
+    """
+    entry: Callable[..., Any] | None = None
+
+    def call(*given: Any) -> Any:
+        nonlocal entry
+        if entry is None:
+            numba: Any = compiled
+            entry = numba.compile(tuple(numba.typeof_pyval(one) for one in given))
+        return entry(*given)
+
+    return cast("Function", call)
 
 
 def _compiled(function: Function, *, counts: bool) -> Function:

@@ -17,8 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interceptsim.attempts import AttemptBatch, Rows, empty_rows
-from interceptsim.compiled import joined
-from interceptsim.dataplane_kernels import account, advance_lines, in_order, list_numbers, reached_by, watch_numbers
+from interceptsim.compiled import joined, ready
+from interceptsim.dataplane_kernels import (
+    account,
+    advance_lines,
+    in_order,
+    list_numbers,
+    reached_by,
+    watch_numbers,
+)
 from interceptsim.errors import LookaheadError
 from interceptsim.filtering.kernels import ARGUMENTS, decide
 from interceptsim.filtering.plan import NumberIndex, state_table
@@ -35,7 +42,7 @@ from interceptsim.shared_kernels import (
 from interceptsim.traffic.agenda import lines_due
 from interceptsim.traffic.kernels import generate
 from interceptsim.traffic.lines import end_lines
-from interceptsim.traffic.records import Supply, empty_draws
+from interceptsim.traffic.records import Supply, Work, empty_draws
 from interceptsim.units import DAY_US, HOUR_US
 from interceptsim.world import SIMULATED_COLUMNS, Accounts, World
 
@@ -48,17 +55,29 @@ _INLINE_ATTEMPTS = 20_000  # a slice of fewer costs less than handing it to a po
 
 
 class _Worker:
-    """What one thread writes to: a batch of rows, accounts, words to control."""
+    """What one thread works with: what is shared, and rows, accounts and words of its own.
 
-    def __init__(self, batch_rows: int, outside: int, cells: int, groups: int, rules: int) -> None:
-        self.rows = empty_rows(batch_rows, outside)
-        self.draws = empty_draws(batch_rows)
-        self.accounts = Accounts.empty(cells, groups, rules)
-        self.words = np.zeros(6 * batch_rows, WORD)
-        self.found: list[np.ndarray] = []
-        self.presented = np.zeros(batch_rows, PRESENTED)
-        self.held = 0
+    `told` words are there for control, `presented` holds `waiting` attempts of lines that share numbers.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.told = 0
+        self.presented = np.zeros(len(work.rows.time_us), PRESENTED)
+        self.waiting = 0
         self.busy_ns = [0, 0]  # time spent on fraudsters' lines and on ordinary ones
+        self.advance_lines, self.advance_shared = ready(advance_lines), ready(advance_shared)
+
+    def make_room(self, presented: int = 0) -> None:
+        """Make room for the words of another batch, three a row, and of so many attempts beside, if it is too little."""
+        words = self.work.words
+        wanted = self.told + 3 * (len(self.work.rows.time_us) + presented)
+        if wanted > len(words):
+            self.work = self.work._replace(words=joined([words, np.zeros(wanted, WORD)]))
+
+    def sharing(self, agenda: NDArray[np.int64], index: NumberIndex) -> Work:
+        """Return the same for lines that share numbers."""
+        return self.work._replace(agenda=agenda, state=index.state)
 
     def time_fraud(self, work: Callable[..., None], *given: Any) -> None:
         """Do some work on fraudsters' lines."""
@@ -110,9 +129,7 @@ class DataPlane:
         if _attempts_in(slice_us, world) < _INLINE_ATTEMPTS:
             threads = 1
         self._lines = population.lines.copy()  # they live; the world may start another run
-        self._groups = population.groups
         self._core = core = world.core
-        self._hindsight = core.hindsight
         self._epoch_us = world.epoch_us
         self._supply = Supply(
             key=world.key,
@@ -136,7 +153,25 @@ class DataPlane:
         self._indices = [NumberIndex(core.words) for _ in range(threads)]
         self._index_day = -1
         shape = len(population.cells), len(population.groups), len(core.rules)
-        self._workers = [_Worker(batch_rows, len(core.says), *shape) for _ in range(threads)]
+        self._workers = [
+            _Worker(
+                Work(
+                    lines=self._lines,
+                    groups=population.groups,
+                    supply=self._supply,
+                    agenda=np.zeros(0, np.int64),
+                    ops=core.ops,
+                    pool=core.pool,
+                    state=self._state,
+                    hindsight=core.hindsight,
+                    draws=empty_draws(batch_rows),
+                    rows=empty_rows(batch_rows, len(core.says)),
+                    accounts=Accounts.empty(*shape),
+                    words=np.zeros(6 * batch_rows, WORD),
+                )
+            )
+            for _ in range(threads)
+        ]
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._agenda_until_us = 0
         ordinary = np.flatnonzero(population.ordinary[population.lines["group"]])
@@ -161,11 +196,11 @@ class DataPlane:
         if self._shared.blocks:
             self._decide_shared(until_us)
         self.decided_us = until_us
-        words = [found for worker in self._workers for found in worker.found]
+        words = [worker.work.words[: worker.told] for worker in self._workers if worker.told]
         if not words:
             return np.zeros(0, WORD)
         for worker in self._workers:
-            worker.found.clear()
+            worker.told = 0
         return in_order(joined(words))
 
     def _look_ahead(self, until_us: int) -> None:
@@ -176,6 +211,8 @@ class DataPlane:
         self._own = _Agenda(lines_due(due_us, 0, shared_from, day_ends_us), pieces, self._first_ordinary)
         self._shared = _Agenda(lines_due(due_us, shared_from, last, day_ends_us), pieces, last)
         self._agenda_until_us = day_ends_us
+        for worker in self._workers:
+            worker.work = worker.work._replace(agenda=self._own.due)
 
     def _in_threads(self, work: Callable[[_Worker], None], meanwhile: Callable[[], None] | None = None) -> None:
         """Let every thread do a part of some work, this one too, if something else `meanwhile` then after that."""
@@ -188,55 +225,38 @@ class DataPlane:
 
     def _decide_own(self, worker: _Worker, until_us: int, blocks: itertools.count[int]) -> None:
         """Decide blocks of lines that own what they present, one after another, until none is left."""
-        core, a = self._core, worker.accounts
-        agenda = self._own
-        supply = self._lines, self._groups, self._supply, agenda.due, until_us
-        into = worker.draws, worker.rows
+        agenda, one_batch = self._own, self._record is not None
         while (block := next(blocks)) < len(agenda.blocks):
             cursor, stop = agenda.blocks[block]
             of_ordinary = cursor >= agenda.ordinary
             pending = 0
             worker.busy_ns[of_ordinary] -= time.perf_counter_ns()
             while cursor < stop or pending:
-                if core.says:
-                    n, cursor, pending = generate(*supply, cursor, stop, pending, *into, a.daily, a.folds, a.idle_us)
-                    self._settle(worker, n, self._state)
+                if self._core.says:
+                    n, cursor, pending = generate(worker.work, until_us, cursor, stop, pending)
+                    self._settle(worker, worker.work, n)
                     continue
-                cursor, pending, n, held = advance_lines(
-                    *supply,
-                    cursor,
-                    stop,
-                    pending,
-                    self._record is not None,
-                    core.ops,
-                    core.pool,
-                    self._state,
-                    self._hindsight,
-                    worker.draws,
-                    worker.rows,
-                    a,
-                    worker.words,
-                )
-                self._keep(worker, n, held)
+                to = until_us, cursor, stop, pending, worker.told, one_batch
+                cursor, pending, n, worker.told = worker.advance_lines(worker.work, *to)
+                self._keep(worker, n)
+                worker.make_room()
             worker.busy_ns[of_ordinary] += time.perf_counter_ns()
 
-    def _settle(self, worker: _Worker, n: int, state: NDArray[np.int64]) -> None:
+    def _settle(self, worker: _Worker, work: Work, n: int) -> None:
         """Decide and account for the rows of a worker, asking the rules outside the kernels first."""
-        core, rows = self._core, worker.rows
+        core, rows = self._core, work.rows
         batch = AttemptBatch(**{name: getattr(rows, name)[:n].copy() for name in SIMULATED_COLUMNS})
         for k, says in enumerate(core.says):
             rows.outside[k, :n] = says(batch)
-        decide(core.ops, core.pool, rows, n, state)
-        to = worker.accounts, worker.words
-        held = account(self._lines, self._groups, self._supply, rows, n, *to, 0, state, self._hindsight, worker.draws)
-        self._keep(worker, n, held)
+        decide(core.ops, core.pool, rows, n, work.state)
+        worker.told = account(work, n, worker.told)
+        self._keep(worker, n)
+        worker.make_room()
 
-    def _keep(self, worker: _Worker, n: int, held: int) -> None:
-        """Record a batch where that is wanted, and keep the words that it gave."""
-        if self._record is not None:
-            self._record(worker.rows, n)
-        if held:
-            worker.found.append(worker.words[:held].copy())
+    def _keep(self, worker: _Worker, n: int) -> None:
+        """Record a batch where that is wanted."""
+        if self._record is not None and n:
+            self._record(worker.work.rows, n)
 
     def _decide_shared(self, until_us: int) -> None:
         """Decide the lines that may present each other's numbers, in the order (time, line, ordinal).
@@ -253,105 +273,67 @@ class DataPlane:
             return
         blocks, parts = itertools.count(), itertools.count()
         self._in_threads(lambda worker: worker.time_fraud(self._present, until_us, blocks))
-        found = [worker.presented[: worker.held] for worker in self._workers if worker.held]
+        found = [worker.presented[: worker.waiting] for worker in self._workers if worker.waiting]
         for worker in self._workers:
-            worker.held = 0
+            worker.waiting = 0
         if found:
             presented = joined(found)
             self._in_threads(lambda worker: worker.time_fraud(self._decide_parts, presented, parts))
 
     def _decide_shared_at_once(self, worker: _Worker, until_us: int) -> None:
         """Do the same in one call, by which a small slice gains much; make room and go on where there is too little."""
-        index, core, agenda = self._indices[0], self._core, self._shared
-        cursor = pending = held = 0
+        index = self._indices[0]
+        cursor = pending = waiting = 0
         decided = False
         while not decided:
             index.reserve(index.held + len(worker.presented))
-            cursor, pending, held, index.held, told, decided = advance_shared(
-                self._lines,
-                self._groups,
-                self._supply,
-                agenda.due,
+            cursor, pending, waiting, index.held, worker.told, decided = worker.advance_shared(
+                worker.sharing(self._shared.due, index),
+                worker.presented,
+                index.table,
+                index.held,
                 until_us,
                 cursor,
                 pending,
-                held,
-                core.ops,
-                core.pool,
-                index.table,
-                index.held,
-                index.state,
-                self._hindsight,
-                worker.draws,
-                worker.rows,
-                worker.accounts,
-                worker.presented,
-                worker.words,
+                waiting,
+                worker.told,
             )
-            self._keep(worker, 0, told)
             if not decided:
-                worker.presented = np.concatenate([worker.presented, np.zeros_like(worker.presented)])
-                worker.words = np.zeros(3 * (len(worker.presented) + len(worker.rows.time_us)), WORD)
+                worker.presented = joined([worker.presented, np.zeros_like(worker.presented)])
+                worker.make_room(len(worker.presented))
 
     def _present(self, worker: _Worker, until_us: int, blocks: itertools.count[int]) -> None:
         """Generate blocks of lines that share numbers, one after another, until none is left."""
         agenda = self._shared
+        work = worker.work._replace(agenda=agenda.due)
         while (block := next(blocks)) < len(agenda.blocks):
             cursor, stop = agenda.blocks[block]
             pending = 0
             while cursor < stop or pending:
-                cursor, pending, worker.held = present_lines(
-                    self._lines,
-                    self._groups,
-                    self._supply,
-                    agenda.due,
-                    until_us,
-                    cursor,
-                    stop,
-                    pending,
-                    worker.draws,
-                    worker.rows,
-                    worker.accounts,
-                    worker.presented,
-                    worker.held,
-                )
+                to = until_us, cursor, stop, pending, worker.waiting
+                cursor, pending, worker.waiting = present_lines(work, worker.presented, *to)
                 if cursor < stop or pending:
-                    worker.presented = np.concatenate([worker.presented, np.zeros_like(worker.presented)])
+                    worker.presented = joined([worker.presented, np.zeros_like(worker.presented)])
 
     def _decide_parts(self, worker: _Worker, presented: np.ndarray, parts: itertools.count[int]) -> None:
         """Decide the attempts of one part of the numbers after another, until none is left."""
-        core = self._core
+        one_batch = self._record is not None
         while (part := next(parts)) < len(self._indices):
             index = self._indices[part]
             order = order_part(presented, part, len(self._indices))
             cursor = 0
             index.reserve(index.held + len(order))
             while cursor < len(order):
-                if core.says:
-                    n, cursor = take_presented(presented, order, cursor, self._hindsight, worker.rows)
-                    index.find(worker.rows, n)
-                    self._settle(worker, n, index.state)
+                work = worker.sharing(self._shared.due, index)
+                if self._core.says:
+                    n, cursor = take_presented(presented, order, cursor, work.hindsight, work.rows)
+                    index.find(work.rows, n)
+                    self._settle(worker, work, n)
                     continue
-                cursor, index.held, n, held = decide_presented(
-                    self._lines,
-                    self._groups,
-                    self._supply,
-                    presented,
-                    order,
-                    cursor,
-                    self._record is not None,
-                    core.ops,
-                    core.pool,
-                    index.table,
-                    index.held,
-                    index.state,
-                    self._hindsight,
-                    worker.draws,
-                    worker.rows,
-                    worker.accounts,
-                    worker.words,
-                )
-                self._keep(worker, n, held)
+                to = index.table, index.held, worker.told, one_batch
+                cursor, index.held, n, worker.told = decide_presented(work, presented, order, cursor, *to)
+                self._keep(worker, n)
+                worker.make_room()
 
     def post_listing(
         self,
@@ -391,11 +373,11 @@ class DataPlane:
 
     def take_measured(self) -> NDArray[np.int64]:
         """Return what came to the network since the last call, int64 (groups, 2), and begin again from zero."""
-        total = self._workers[0].accounts.load.copy()
+        total = self._workers[0].work.accounts.load.copy()
         for worker in self._workers[1:]:
-            total += worker.accounts.load
+            total += worker.work.accounts.load
         for worker in self._workers:
-            worker.accounts.load.fill(0)
+            worker.work.accounts.load.fill(0)
         return total
 
     def post_network(self, lost: NDArray[np.uint64], lag_us: NDArray[np.int64], from_us: int) -> None:
@@ -416,21 +398,21 @@ class DataPlane:
 
     def end(self) -> None:
         """Count what is left to be counted once all is decided."""
-        end_lines(self._lines, self._groups, self._supply, self._workers[0].accounts.idle_us)
+        end_lines(self._lines, self._population.groups, self._supply, self._workers[0].work.accounts.idle_us)
 
     def take_day(self) -> NDArray[np.int64]:
         """Return the counts since the last call, int64 (cells, columns), and begin again from zero."""
-        total: NDArray[np.int64] = np.sum([w.accounts.daily for w in self._workers], axis=0)
+        total: NDArray[np.int64] = np.sum([w.work.accounts.daily for w in self._workers], axis=0)
         for worker in self._workers:
-            worker.accounts.daily.fill(0)
+            worker.work.accounts.daily.fill(0)
         return total
 
     def totals(self) -> Accounts:
         """Return the accounts summed over threads."""
-        parts = zip(*(worker.accounts for worker in self._workers), strict=True)
+        parts = zip(*(worker.work.accounts for worker in self._workers), strict=True)
         return Accounts(*(np.sum(part, axis=0) for part in parts))
 
     def begin_counting(self) -> None:
         """Forget what the warm-up counted."""
         for worker in self._workers:
-            worker.accounts.clear()
+            worker.work.accounts.clear()

@@ -18,7 +18,6 @@ from interceptsim.attempts import (
     OPEN,
     OUTCOMES,
     UNANSWERED,
-    Rows,
 )
 from interceptsim.compiled import Column, Record, Scalar, Table, allocating_kernel, kernel
 from interceptsim.filtering.kernels import decide
@@ -27,11 +26,10 @@ from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP, W
 from interceptsim.traffic.fates import fates_of
 from interceptsim.traffic.kernels import generate
 from interceptsim.traffic.lines import react
-from interceptsim.traffic.records import CLI_OWN, NEVER, Draws, Supply
+from interceptsim.traffic.records import CLI_OWN, NEVER, Work
 from interceptsim.units import DAY_US
-from interceptsim.world import Accounts
 
-__all__ = ["account", "advance_lines", "in_order", "list_numbers", "reached_by", "watch_numbers"]
+__all__ = ["account", "advance_lines", "in_order", "list_numbers", "reached_by", "watch_numbers", "words_fit"]
 
 _OUTCOMES = len(OUTCOMES)
 
@@ -137,24 +135,14 @@ def _count_reached(
 
 
 @kernel
-def account(
-    lines: Table,
-    groups: Table,
-    supply: Supply,
-    rows: Rows,
-    n: Scalar,
-    accounts: Accounts,
-    words: Table,
-    held: Scalar,
-    state: Column,
-    hindsight: Column,
-    draws: Draws,
-) -> int:
-    """Find and count what became of the first `n` decided rows; append what control is to know to `words`.
+def account(work: Work, n: Scalar, held: Scalar) -> int:
+    """Find and count what became of the first `n` decided rows; append what control is to know to words.
 
-    Return how many words there are then; a row gives three at most. `hindsight` says what of it goes into the state of
-    rules; a number then has one row in a batch.
+    Of those there are `held` before; return how many there are then; a row gives three at most. Where rules have
+    hindsight, a number has one row in a batch.
     """
+    lines, groups, supply, rows = work.lines, work.groups, work.supply, work.rows
+    accounts, words, state, hindsight, draws = work.accounts, work.words, work.state, work.hindsight, work.draws
     key0, key1 = supply.key[0], supply.key[1]
     epoch_us, end_us = supply.epoch_us, supply.end_us
     lag_us, validity_us = supply.lag_us, supply.validity_us
@@ -257,52 +245,28 @@ def account(
 
 
 @kernel
+def words_fit(work: Work, held: Scalar) -> bool:
+    """Whether there is room for the words of another batch, three a row, beside those that are held."""
+    return bool(held + 3 * work.rows.time_us.shape[0] <= work.words.shape[0])
+
+
+@kernel
 def advance_lines(
-    lines: Table,
-    groups: Table,
-    supply: Supply,
-    agenda: Column,
-    until_us: Scalar,
-    cursor: Scalar,
-    stop: Scalar,
-    pending: Scalar,
-    one_batch: Scalar,
-    ops: Column,
-    pool: Column,
-    state: Column,
-    hindsight: Column,
-    draws: Draws,
-    rows: Rows,
-    accounts: Accounts,
-    words: Table,
+    work: Work, until_us: Scalar, cursor: Scalar, stop: Scalar, pending: Scalar, held: Scalar, one_batch: Scalar
 ) -> tuple[int, int, int, int]:
     """Generate, decide and account for the attempts before `until_us` of lines `cursor` to `stop` of an agenda.
 
-    Return (cursor, lines pending, rows of the last batch, words held). It returns early after one batch
-    where `one_batch` is set, or where the words of another batch might not fit.
+    Words of `held` have been found before. Return (cursor, lines pending, rows of the last batch, words held). It
+    returns early after one batch where `one_batch` is set, or where the words of another batch might not fit.
     """
-    held = 0
-    while True:
-        n, cursor, pending = generate(
-            lines,
-            groups,
-            supply,
-            agenda,
-            until_us,
-            cursor,
-            stop,
-            pending,
-            draws,
-            rows,
-            accounts.daily,
-            accounts.folds,
-            accounts.idle_us,
-        )
-        decide(ops, pool, rows, n, state)
-        held = account(lines, groups, supply, rows, n, accounts, words, held, state, hindsight, draws)
-        done = cursor == stop and pending == 0
-        if one_batch or done or held + 3 * rows.time_us.shape[0] > words.shape[0]:
-            return cursor, pending, n, held
+    n = 0
+    while (cursor < stop or pending > 0) and words_fit(work, held):
+        n, cursor, pending = generate(work, until_us, cursor, stop, pending)
+        decide(work.ops, work.pool, work.rows, n, work.state)
+        held = account(work, n, held)
+        if one_batch:
+            break
+    return cursor, pending, n, held
 
 
 @kernel

@@ -10,13 +10,12 @@ import numpy as np
 
 from interceptsim.attempts import Rows
 from interceptsim.compiled import Column, Scalar, Table, allocating_kernel, kernel
-from interceptsim.dataplane_kernels import account
+from interceptsim.dataplane_kernels import account, words_fit
 from interceptsim.filtering.batch_kernels import find_slots, part_among
 from interceptsim.filtering.kernels import decide
 from interceptsim.randomness import mix64
 from interceptsim.traffic.kernels import generate
-from interceptsim.traffic.records import Draws, Supply
-from interceptsim.world import Accounts
+from interceptsim.traffic.records import Work
 
 __all__ = ["PRESENTED", "advance_shared", "decide_presented", "order_part", "present_lines", "take_presented"]
 
@@ -45,40 +44,21 @@ PRESENTED = np.dtype(
 
 @kernel
 def present_lines(
-    lines: Table,
-    groups: Table,
-    supply: Supply,
-    agenda: Column,
+    work: Work,
+    presented: Table,
     until_us: Scalar,
     cursor: Scalar,
     stop: Scalar,
     pending: Scalar,
-    draws: Draws,
-    rows: Rows,
-    accounts: Accounts,
-    presented: Table,
     held: Scalar,
 ) -> tuple[int, int, int]:
     """Append attempts before `until_us` of lines `cursor` to `stop` of an agenda to `presented`, which holds `held`.
 
     Return (cursor, lines pending, attempts held); it returns early where another batch might not fit.
     """
+    rows = work.rows
     while (cursor < stop or pending > 0) and held + rows.time_us.shape[0] <= presented.shape[0]:
-        n, cursor, pending = generate(
-            lines,
-            groups,
-            supply,
-            agenda,
-            until_us,
-            cursor,
-            stop,
-            pending,
-            draws,
-            rows,
-            accounts.daily,
-            accounts.folds,
-            accounts.idle_us,
-        )
+        n, cursor, pending = generate(work, until_us, cursor, stop, pending)
         for r in range(n):
             one = presented[held + r]
             one.time_us = rows.time_us[r]
@@ -145,94 +125,57 @@ def order_part(presented: Table, part: Scalar, parts: Scalar) -> Column:
 
 @kernel
 def decide_presented(
-    lines: Table,
-    groups: Table,
-    supply: Supply,
+    work: Work,
     presented: Table,
     order: Column,
     cursor: Scalar,
-    one_batch: Scalar,
-    ops: Column,
-    pool: Column,
     table: Column,
     known: Scalar,
-    state: Column,
-    hindsight: Column,
-    draws: Draws,
-    rows: Rows,
-    accounts: Accounts,
-    words: Table,
+    held: Scalar,
+    one_batch: Scalar,
 ) -> tuple[int, int, int, int]:
-    """Decide and account for attempts in `order` from `cursor` on, through an index of numbers that has room.
+    """Decide and account for attempts in `order` from `cursor` on.
 
-    Return (cursor, numbers known, rows of the last batch, words held), early as `advance_lines` does.
+    `table` is an index of numbers that has room, `work.state` what rules remember of them. Return (cursor, numbers
+    known, rows of the last batch, words held), early as `advance_lines` does.
     """
-    held = 0
-    while True:
-        n, cursor = take_presented(presented, order, cursor, hindsight, rows)
-        known = find_slots(table, known, state, rows, n)
-        decide(ops, pool, rows, n, state)
-        held = account(lines, groups, supply, rows, n, accounts, words, held, state, hindsight, draws)
-        if one_batch or cursor == order.shape[0] or held + 3 * rows.time_us.shape[0] > words.shape[0]:
-            return cursor, known, n, held
+    n = 0
+    while cursor < order.shape[0] and words_fit(work, held):
+        n, cursor = take_presented(presented, order, cursor, work.hindsight, work.rows)
+        known = find_slots(table, known, work.state, work.rows, n)
+        decide(work.ops, work.pool, work.rows, n, work.state)
+        held = account(work, n, held)
+        if one_batch:
+            break
+    return cursor, known, n, held
 
 
 @allocating_kernel
 def advance_shared(
-    lines: Table,
-    groups: Table,
-    supply: Supply,
-    agenda: Column,
+    work: Work,
+    presented: Table,
+    table: Column,
+    known: Scalar,
     until_us: Scalar,
     cursor: Scalar,
     pending: Scalar,
+    waiting: Scalar,
     held: Scalar,
-    ops: Column,
-    pool: Column,
-    table: Column,
-    known: Scalar,
-    state: Column,
-    hindsight: Column,
-    draws: Draws,
-    rows: Rows,
-    accounts: Accounts,
-    presented: Table,
-    words: Table,
 ) -> tuple[int, int, int, int, int, bool]:
     """Do for a whole slice and one thread what `present_lines`, `order_part` and `decide_presented` do in turn.
 
-    The index of numbers has room for as many as `presented` holds. Return (cursor, lines pending, attempts held,
-    numbers known, words held, whether all is decided); where it is not, nothing is, and more room is needed.
+    `presented` holds `waiting` attempts before. The index of numbers has room for as many as it can hold. Return
+    (cursor, lines pending, attempts waiting, numbers known, words held, whether all is decided); where it is not,
+    nothing is, and more room is needed.
     """
-    stop = agenda.shape[0]
-    cursor, pending, held = present_lines(
-        lines, groups, supply, agenda, until_us, cursor, stop, pending, draws, rows, accounts, presented, held
-    )
-    if cursor < stop or pending > 0 or 3 * (held + rows.time_us.shape[0]) > words.shape[0]:
-        return cursor, pending, held, known, 0, False
-    told = 0
-    if held > 0:
-        order = order_part(presented[:held], 0, 1)
-        _, known, _, told = decide_presented(
-            lines,
-            groups,
-            supply,
-            presented,
-            order,
-            0,
-            False,
-            ops,
-            pool,
-            table,
-            known,
-            state,
-            hindsight,
-            draws,
-            rows,
-            accounts,
-            words,
-        )
-    return cursor, pending, 0, known, told, True
+    stop = work.agenda.shape[0]
+    cursor, pending, waiting = present_lines(work, presented, until_us, cursor, stop, pending, waiting)
+    if cursor < stop or pending > 0 or not words_fit(work, held + 3 * waiting):
+        return cursor, pending, waiting, known, held, False
+    if waiting > 0:
+        order = order_part(presented[:waiting], 0, 1)
+        _, known, _, held = decide_presented(work, presented, order, 0, table, known, held, False)
+    return cursor, pending, 0, known, held, True
 
 
 @kernel

@@ -13,7 +13,7 @@ from interceptsim.compiled import Column, Record, Scalar, Table, fetch, kernel
 from interceptsim.numbering import neighbour_number, random_number, subscriber_number
 from interceptsim.randomness import draw, draw_all, index_below, log_of, mix64, poisson, unit
 from interceptsim.traffic.lines import next_number, write_template
-from interceptsim.traffic.records import CLI_NEIGHBOUR, CLI_RANDOM, NEVER, Draws, Supply
+from interceptsim.traffic.records import CLI_NEIGHBOUR, CLI_RANDOM, NEVER, Draws, Supply, Work
 from interceptsim.units import DAY_US, HOUR_US
 
 __all__ = ["contact_of", "generate"]
@@ -23,21 +23,12 @@ _FETCHED_AHEAD = 8  # lines; a look at one takes about a tenth of the time that 
 
 
 @kernel
-def _look_ahead(
-    lines: Table,
-    groups: Table,
-    supply: Supply,
-    agenda: Column,
-    until_us: Scalar,
-    cursor: Scalar,
-    stop: Scalar,
-    pending: Scalar,
-    draws: Draws,
-) -> tuple[int, int, int]:
+def _look_ahead(work: Work, until_us: Scalar, cursor: Scalar, stop: Scalar, pending: Scalar) -> tuple[int, int, int]:
     """Choose lines and how many draws to make for each: about as many as attempts are due before `until_us`.
 
     Return (lines chosen, cursor, lines still pending); the names of the draws are written into `draws`.
     """
+    lines, groups, agenda, supply, draws = work.lines, work.groups, work.agenda, work.supply, work.draws
     room = draws.ordinal.shape[0]
     stream, entity, ordinal = draws.stream, draws.entity, draws.ordinal
     chosen, first, waiting, weight, due_us = draws.line, draws.first, draws.pending, supply.weight, supply.due_us
@@ -136,28 +127,16 @@ def _prepare(supply: Supply, draws: Draws, n: Scalar) -> None:
 
 
 @kernel
-def generate(
-    lines: Table,
-    groups: Table,
-    supply: Supply,
-    agenda: Column,
-    until_us: Scalar,
-    cursor: Scalar,
-    stop: Scalar,
-    pending: Scalar,
-    draws: Draws,
-    rows: Rows,
-    daily: Column,
-    folds: Column,
-    idle_us: Column,
-) -> tuple[int, int, int]:
-    """Emit attempts before `until_us` of lines `cursor` to `stop` of an agenda into `rows`, each line's in order.
+def generate(work: Work, until_us: Scalar, cursor: Scalar, stop: Scalar, pending: Scalar) -> tuple[int, int, int]:
+    """Emit attempts before `until_us` of lines `cursor` to `stop` of an agenda into rows, each line's in order.
 
     Return (rows filled, cursor, pending), to be called with again until the cursor is `stop` and nothing is
     pending; begin with 0 pending. Attempts that fall in silence are counted in column 0 (NOT_MADE) of the
     accounts, `daily` by the line's cell and `folds` by its fold and group; how long lines have no number, in `idle_us`.
     """
-    chosen, cursor, pending = _look_ahead(lines, groups, supply, agenda, until_us, cursor, stop, pending, draws)
+    lines, groups, supply, draws, rows = work.lines, work.groups, work.supply, work.draws, work.rows
+    daily, folds, idle_us = work.accounts.daily, work.accounts.folds, work.accounts.idle_us
+    chosen, cursor, pending = _look_ahead(work, until_us, cursor, stop, pending)
     _prepare(supply, draws, draws.first[chosen])
     key0, key1, epoch_us = supply.key[0], supply.key[1], supply.epoch_us
     reached, weight, counted_us, end_us = supply.reached, supply.weight, supply.counted_us, supply.end_us

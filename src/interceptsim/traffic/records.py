@@ -6,10 +6,13 @@ weight of the hour x microseconds, so that a slice may be cut anywhere without c
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from interceptsim.attempts import Rows
+from interceptsim.compiled import Table
 
 __all__ = [
     "CLI_FIXED",
@@ -21,6 +24,7 @@ __all__ = [
     "NEVER",
     "Draws",
     "Supply",
+    "Work",
     "empty_draws",
 ]
 
@@ -219,6 +223,36 @@ class Draws(NamedTuple):
     delay_scale: NDArray[np.float64]
     delay_sigma: NDArray[np.float64]
     delay_us: NDArray[np.int64]
+
+
+class Work(NamedTuple):
+    """What one thread works on and writes to, in one piece for the kernels.
+
+    lines      LINE (lines,)            those of all threads; a thread touches only the ones that it is given
+    groups     GROUP (groups,)
+    supply     what all lines share
+    agenda     int64, rising            lines that may attempt something on the day at hand
+    ops, pool  int64                    the compiled filter, as `filtering.plan` lays it out
+    state      int64 (slots, words)     what rules remember of each number, by `rows.slot`
+    hindsight  int64 (rules, 4)         what of an attempt's fate goes into it
+    draws      scratch
+    rows       a batch of attempts
+    accounts   `world.Accounts`
+    words      WORD                     what control is to know
+    """
+
+    lines: Table
+    groups: Table
+    supply: Supply
+    agenda: NDArray[np.int64]
+    ops: NDArray[np.int64]
+    pool: NDArray[Any]
+    state: NDArray[np.int64]
+    hindsight: NDArray[np.int64]
+    draws: Draws
+    rows: Rows
+    accounts: Any
+    words: Table
 
 
 def empty_draws(capacity: int) -> Draws:
