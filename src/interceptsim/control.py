@@ -10,19 +10,17 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from interceptsim.compiled import joined
 from interceptsim.filtering.policies import RejectListedNumbers
 from interceptsim.network.load import NetworkLoad
-from interceptsim.randomness import DELAY_CONSTANT, LONGEST_US, stream_id, threshold
 from interceptsim.response.plane import Reports, Response, ResponseTally
-from interceptsim.response.police import WORD, by_edition, delays_of, drawn_below, hand_over_times
+from interceptsim.response.police import hand_over_times
+from interceptsim.response.publication import Publication
 from interceptsim.response.records import NEVER
 from interceptsim.response.wrongly_listed import WronglyListed
 from interceptsim.results import Posting
@@ -67,47 +65,6 @@ class Port(Protocol):
         ...
 
 
-@dataclass
-class _Desk:
-    """What waits for the editions of one list: words of numbers, and when police know each.
-
-    `edition` is the next to be published, `gone` what is to be left out of each, since police know it sooner.
-    """
-
-    policy: RejectListedNumbers
-    edition: int = 1
-    waiting: dict[int, list[tuple[np.ndarray, NDArray[np.int64]]]] = field(default_factory=dict)
-    gone: dict[int, set[tuple[int, int, int]]] = field(default_factory=dict)
-
-    def edition_of(self, known_us: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the edition that publishes what police know at given times: the first after them that is to come."""
-        return np.maximum(known_us // self.policy.publish_every + 1, self.edition)
-
-    def put(self, words: np.ndarray, known_us: NDArray[np.int64]) -> None:
-        """Let words wait for their editions."""
-        words, known_us, editions, ends = by_edition(words, known_us, self.edition_of(known_us))
-        for edition, (first, end) in zip(editions.tolist(), itertools.pairwise([0, *ends.tolist()]), strict=True):
-            part = words[first:end].copy(), known_us[first:end].copy()  # no other edition's words stay with them
-            self.waiting.setdefault(edition, []).append(part)
-
-    def drop(self, words: np.ndarray, known_us: NDArray[np.int64]) -> None:
-        """Forget words that were to be known at given times."""
-        entries = zip(words["line"].tolist(), words["generation"].tolist(), known_us.tolist(), strict=True)
-        for edition, entry in zip(self.edition_of(known_us).tolist(), entries, strict=True):
-            self.gone.setdefault(edition, set()).add(entry)
-
-    def take(self) -> tuple[np.ndarray, NDArray[np.int64]]:
-        """Take what waits for the next edition."""
-        waiting, gone = self.waiting.pop(self.edition, []), self.gone.pop(self.edition, set())
-        if not waiting:
-            return np.zeros(0, WORD), np.zeros(0, np.int64)
-        words, known_us = joined([part for part, _ in waiting]), np.concatenate([known for _, known in waiting])
-        for line, generation, at_us in gone:
-            stays = (words["line"] != line) | (words["generation"] != generation) | (known_us != at_us)
-            words, known_us = words[stays], known_us[stays]
-        return words, known_us
-
-
 class ControlPlane:
     """Police, feeds and people on a SimPy clock.
 
@@ -132,11 +89,11 @@ class ControlPlane:
         self._police = scenario.police
         self._key = key
         self._port = port
-        self._desks = [_Desk(policy) for policy in scenario.lists]
+        self._lists = [(policy, Publication(policy, key)) for policy in scenario.lists]
         self.handed_over = 0
         self.listed = {policy.id: 0 for policy in scenario.lists}
-        for position, desk in enumerate(self._desks):
-            self.env.process(self._publish(desk, position))
+        for position, (policy, waiting) in enumerate(self._lists):
+            self.env.process(self._publish(policy, waiting, position))
         self.wrongly_listed = wrongly_listed
         self._response = response
         self._unserved: Callable[[], Reports | None] | None = None
@@ -155,20 +112,16 @@ class ControlPlane:
         if self._response is None:
             known_us = hand_over_times(self._police, words, self._key)
             self._await(words, known_us, np.full(len(words), NEVER))
-            return
-        known_us, was_us = self._response.learn(words)
-        (new,) = (was_us >= 0).nonzero()
-        if len(new):
-            self._await(words[new], known_us[new], was_us[new])
+        else:
+            self._await(*self._response.learn(words))
 
     def _await(self, words: np.ndarray, known_us: NDArray[np.int64], was_us: NDArray[np.int64]) -> None:
         """Let numbers wait until police know them, which was to be at `was_us` before, NEVER if it was not."""
-        (sooner,) = (was_us < NEVER).nonzero()
-        self.handed_over += len(words) - len(sooner)
-        for desk in self._desks:
-            desk.put(words, known_us)
-            if len(sooner):
-                desk.drop(words[sooner], was_us[sooner])
+        if len(words) == 0:
+            return
+        self.handed_over += int(np.count_nonzero(was_us == NEVER))
+        for _, waiting in self._lists:
+            waiting.wait(words, known_us, was_us)
         if self._response is not None:
             self._port.post_known(words["line"], words["generation"], known_us)
 
@@ -230,30 +183,18 @@ class ControlPlane:
         self.env.schedule(event, priority=priority, delay=time_us - self.env.now)
         return event
 
-    def _publish(self, desk: _Desk, position: int) -> Generator[simpy.Event, None, None]:
+    def _publish(
+        self, policy: RejectListedNumbers, waiting: Publication, position: int
+    ) -> Generator[simpy.Event, None, None]:
         """Publish a list at its interval: what police knew before then reaches the carriers after `delay`."""
-        policy = desk.policy
-        salt = stream_id(f"delay/{policy.id}")
         for edition in itertools.count(1):
-            desk.edition = edition
             yield self.at(edition * policy.publish_every, PUBLICATION, position)
             now = int(self.env.now)
-            found, known_us = desk.take()
+            found, known_us, from_us, until_us = waiting.publish(now)
             if len(found) == 0:
                 continue
             if position == 0 and self.wrongly_listed is not None:
                 self.wrongly_listed.hand_over(found, known_us)
-            delay = policy.delay
-            if delay.law[0] == DELAY_CONSTANT:
-                from_us = np.full(len(found), now + delay.minimum, np.int64)
-            else:
-                from_us = now + delays_of(found, self._key, salt, *delay.law)
-            until_us = np.full(len(found), LONGEST_US, np.int64)
-            if policy.unblocked_ratio > 0:
-                bound = threshold(policy.unblocked_ratio)
-                lets_go = drawn_below(found, self._key, stream_id(f"unblocked/{policy.id}"), bound)
-                off_us = from_us + delays_of(found, self._key, stream_id(f"unblock/{policy.id}"), *policy.unblock.law)
-                until_us = np.where(lets_go, off_us, until_us)
             self.listed[policy.id] += len(found)
             if self._keep_posted:
                 self.posted.append(Posting(now, policy.id, found["line"], found["generation"], from_us))

@@ -69,7 +69,7 @@ class _Worker:
         self.advance_lines, self.advance_shared = ready(advance_lines), ready(advance_shared)
 
     def make_room(self, presented: int = 0) -> None:
-        """Make room for the words of another batch, three a row, and of so many attempts beside, if it is too little."""
+        """Make room for the words of another batch, three a row, and of so many attempts beside."""
         words = self.work.words
         wanted = self.told + 3 * (len(self.work.rows.time_us) + presented)
         if wanted > len(words):

@@ -16,14 +16,16 @@ from hashlib import blake2b
 
 import numpy as np
 
-from interceptsim.compiled import Column, Scalar, allocating_kernel, kernel
+from interceptsim.compiled import Column, Record, Scalar, allocating_kernel, kernel
 
 __all__ = [
     "DELAY_CONSTANT",
     "DELAY_EXPONENTIAL",
     "DELAY_LOGNORMAL",
+    "LAW",
     "LONGEST_US",
     "choose",
+    "delay_of",
     "delay_us",
     "draw",
     "draw_all",
@@ -59,6 +61,12 @@ _LN2_LOW = 1.90821492927058770002e-10  # ln 2 less the part above
 _LN2 = 0.6931471805599453
 
 DELAY_CONSTANT, DELAY_EXPONENTIAL, DELAY_LOGNORMAL = 0, 1, 2
+
+LAW = np.dtype([("kind", "i8"), ("minimum", "i8"), ("scale", "f8"), ("sigma", "f8")])
+"""The law of a delay, as `delay_us` takes it apart."""
+
+LAW = np.dtype([("kind", "i8"), ("minimum", "i8"), ("scale", "f8"), ("sigma", "f8")])
+"""The law of a delay: what `delay_us` takes."""
 
 LONGEST_US = 200 * 365 * 86_400_000_000
 """The longest duration, 200 years of 365 days in microseconds: sums of several still fit into 64 bits."""
@@ -285,6 +293,12 @@ def delay_us(word: Scalar, kind: Scalar, minimum_us: Scalar, scale_us: Scalar, s
         return minimum_us
     factor = -log_of(unit(word)) if kind == DELAY_EXPONENTIAL else exp_of(sigma * normal_quantile(unit(word)))
     return minimum_us + np.int64(min(factor * scale_us, np.float64(LONGEST_US)))
+
+
+@kernel
+def delay_of(law: Record, word: Scalar) -> Scalar:
+    """Return a delay in microseconds by a law (LAW), drawn by a 32-bit word."""
+    return delay_us(word, law.kind, law.minimum, law.scale, law.sigma)
 
 
 @kernel

@@ -37,8 +37,8 @@ class NaiveResponse(Books):
 
     # Police.
 
-    def learn(self, words: Any) -> tuple[Any, Any]:
-        """Take words of attempts; tell when police know each number, and when they would without it, -1: no later."""
+    def learn(self, words: Any) -> tuple[Any, Any, Any]:
+        """Take words of attempts; give those by which police know a number sooner, and when, with and without them."""
         known_us, was_us = np.zeros(len(words), np.int64), np.full(len(words), -1)
         for k, word in enumerate(words):
             stream, index, generation = int(word["stream"]), int(word["index"]), int(word["generation"])
@@ -53,7 +53,8 @@ class NaiveResponse(Books):
                 if not number.handed_over and known_us[k] < number.known_us:
                     was_us[k] = number.known_us
                     self._will_know(number, int(known_us[k]))
-        return known_us, was_us
+        sooner = was_us >= 0
+        return words[sooner], known_us[sooner], was_us[sooner]
 
     def _number(self, word: Any) -> Number:
         line, generation, group = int(word["line"]), int(word["generation"]), int(word["group"])

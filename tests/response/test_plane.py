@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from parts import RESPONSES, Both, Calls, live, own_people, own_policies, people, police, setting
 
 from interceptsim import simulation, world
-from interceptsim.response import plane
 from interceptsim.response.plane import Response
 from interceptsim.response.records import MEASURES
 from interceptsim.scenario import Scenario
@@ -206,17 +205,19 @@ def test_an_agent_fewer_shows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_counter_that_misses_one_event_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    learn, calls = plane.learn, Counter[str]()
+    def forgetful(response: Response) -> None:
+        learn, calls = response._learn, Counter[str]()
 
-    def forgetful(state: Any, ledger: Any, *given: Any) -> Any:
-        found = learn(state, ledger, *given)
-        calls["all"] += 1
-        if calls["all"] == 100:
-            ledger.tally[0, 0, MEASURES.index("engaged")] -= 1
-        return found
+        def forgets(state: Any, ledger: Any, *given: Any) -> Any:
+            found = learn(state, ledger, *given)
+            calls["all"] += 1
+            if calls["all"] == 100:
+                ledger.tally[0, 0, MEASURES.index("engaged")] -= 1
+            return found
 
-    monkeypatch.setattr(plane, "learn", forgetful)
-    assert shows(monkeypatch, lambda response: None)
+        monkeypatch.setattr(response, "_learn", forgets)
+
+    assert shows(monkeypatch, forgetful)
 
 
 def test_desks_served_one_after_another_and_not_in_the_order_of_time_show() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from interceptsim.compiled import Column, Scalar, kernel
+from interceptsim.compiled import Column, Scalar, Table, kernel
 from interceptsim.network.erlang import erlang_b, loss_threshold
 from interceptsim.network.model import Network
 from interceptsim.randomness import LONGEST_US
@@ -33,110 +33,111 @@ def validity_of(network: Network | None, specs: Sequence[LineGroup | CallerGroup
     return validity
 
 
-class _Flow:
-    """Which groups pass which elements, how much each of their attempts stands for, and the plan of a week."""
+_PASSES = np.dtype([("group", "i8"), ("place", "i8"), ("weight", "f8")], align=True)
+"""A group of lines, the element that it passes, and how much each of its attempts stands for there."""
 
-    def __init__(
-        self,
-        channel: str,
-        network: Network,
-        specs: Sequence[LineGroup | CallerGroup],
-        weights: NDArray[np.float64],
-        plans: Sequence[list[float]],
-    ) -> None:
-        passes = [
-            (g, place)
-            for g, spec in enumerate(specs)
-            if spec.channel == channel and (place := network.place_of(spec)) is not None
-        ]
-        self.groups = np.array([g for g, _ in passes], np.int64)
-        self.place = np.array([place for _, place in passes], np.int64)
-        # ordinary callers are in the plan, and a sample of them would be too few to measure
-        fraud = np.array([isinstance(specs[g], LineGroup) for g in self.groups], np.bool_)
-        self.weight = np.where(fraud, weights[self.groups], 0.0)
-        intervals = range(7 * DAY_US // network.measure_every)
-        self.week = np.array([[network.planned(plan, k) for plan in plans] for k in intervals])
+_TRUNKS = np.dtype(
+    [
+        ("circuits", "i8"),
+        ("measured", "f8"),  # Erlangs of the interval before
+        ("loss", "f8"),
+        ("planned_s", "i8"),  # Erlang seconds, planned and carried
+        ("carried_s", "i8"),
+        ("busiest", "i8"),  # milli-Erlangs
+    ],
+    align=True,
+)
+
+_SMSCS = np.dtype(
+    [
+        ("rate", "f8"),  # messages a second
+        ("least_us", "i8"),
+        ("validity_us", "i8"),
+        ("came", "f8"),
+        ("backlog", "f8"),
+        ("lag_us", "i8"),
+        ("waited_us", "i8"),  # summed over intervals
+        ("longest_us", "i8"),
+    ],
+    align=True,
+)
+
+
+def _passes(
+    channel: str, network: Network, specs: Sequence[LineGroup | CallerGroup], weights: NDArray[np.float64]
+) -> np.ndarray:
+    """Return which groups of a channel pass which elements.
+
+    Ordinary callers are in the plan, and a sample of them would be too few to measure: they weigh nothing.
+    """
+    there = [(g, network.place_of(spec)) for g, spec in enumerate(specs) if spec.channel == channel]
+    weigh = [weights[g] if isinstance(spec, LineGroup) else 0.0 for g, spec in enumerate(specs)]
+    return np.array([(g, place, weigh[g]) for g, place in there if place is not None], _PASSES)
+
+
+def _week(network: Network, plans: Sequence[list[float]]) -> NDArray[np.float64]:
+    """Return the plan of each interval of a week for each element, float64 (intervals, elements)."""
+    intervals = range(7 * DAY_US // network.measure_every)
+    return np.array([[network.planned(plan, k) for plan in plans] for k in intervals])
 
 
 # An interval has a handful of elements: compiled loops over them cost a tenth of vectors.
 
 
 @kernel
-def _close_calls(
+def _close(
     every_us: Scalar,
     counted: Column,
-    groups: Column,
-    place: Column,
-    weight: Column,
-    plan: Column,
-    loss: Column,
-    circuits: Column,
-    measured: Column,
-    planned_s: Column,
-    carried_s: Column,
-    busiest: Column,
+    calls: Table,
+    trunks: Table,
+    planned_calls: Column,
+    messages: Table,
+    smscs: Table,
+    planned_messages: Column,
 ) -> None:
-    """Measure an interval's Erlangs by element; add what was planned and carried, and keep the most carried."""
-    measured[:] = 0.0
-    for k in range(groups.shape[0]):
-        measured[place[k]] += counted[groups[k], 1] * weight[k]
+    """Measure an interval's Erlangs by trunk group, and add what was planned and carried.
+
+    Let what came to an SMSC, and was not told to wait for too long, join what waits there.
+    """
     seconds = every_us / SECOND_US
-    for k in range(plan.shape[0]):
-        measured[k] /= every_us
-        carried = min((plan[k] + measured[k]) * (1.0 - loss[k]), np.float64(circuits[k]))
-        carried_s[k] += np.int64(np.rint(carried * seconds))
-        busiest[k] = max(busiest[k], np.int64(np.rint(carried * 1000.0)))
-        planned_s[k] += np.int64(np.rint(plan[k] * seconds))
+    for k in range(trunks.shape[0]):
+        trunks[k].measured = 0.0
+    for k in range(calls.shape[0]):
+        trunks[calls[k].place].measured += counted[calls[k].group, 1] * calls[k].weight
+    for k in range(trunks.shape[0]):
+        trunk, plan = trunks[k], planned_calls[k]
+        trunk.measured /= every_us
+        carried = min((plan + trunk.measured) * (1.0 - trunk.loss), np.float64(trunk.circuits))
+        trunk.carried_s += np.int64(np.rint(carried * seconds))
+        trunk.busiest = max(trunk.busiest, np.int64(np.rint(carried * 1000.0)))
+        trunk.planned_s += np.int64(np.rint(plan * seconds))
+    for k in range(smscs.shape[0]):
+        smscs[k].came = 0.0
+    for k in range(messages.shape[0]):
+        smscs[messages[k].place].came += counted[messages[k].group, 0] * messages[k].weight
+    for k in range(smscs.shape[0]):
+        smsc = smscs[k]
+        smsc.waited_us += smsc.lag_us
+        smsc.longest_us = max(smsc.longest_us, smsc.lag_us)
+        joins = planned_messages[k] * seconds + smsc.came if smsc.lag_us <= smsc.validity_us else 0.0
+        smsc.backlog = max(smsc.backlog + joins - smsc.rate * seconds, 0.0)
 
 
 @kernel
-def _close_messages(
-    every_us: Scalar,
-    counted: Column,
-    groups: Column,
-    place: Column,
-    weight: Column,
-    plan: Column,
-    rate: Column,
-    lag: Column,
-    validity: Column,
-    came: Column,
-    backlog: Column,
-    waited: Column,
-    longest: Column,
+def _open(
+    calls: Table, trunks: Table, planned_calls: Column, messages: Table, smscs: Table, lost_of: Column, lag_of: Column
 ) -> None:
-    """Let what came in an interval, and was not told to wait for too long, join what waits."""
-    came[:] = 0.0
-    for k in range(groups.shape[0]):
-        came[place[k]] += counted[groups[k], 0] * weight[k]
-    seconds = every_us / SECOND_US
-    for k in range(plan.shape[0]):
-        waited[k] += lag[k]
-        longest[k] = max(longest[k], lag[k])
-        joins = plan[k] * seconds + came[k] if lag[k] <= validity[k] else 0.0
-        backlog[k] = max(backlog[k] + joins - rate[k] * seconds, 0.0)
-
-
-@kernel
-def _open_calls(
-    plan: Column, measured: Column, circuits: Column, loss: Column, groups: Column, place: Column, lost_of: Column
-) -> None:
-    """Find the loss of each element where what is planned and was measured is offered, and what that is for groups."""
-    for k in range(plan.shape[0]):
-        loss[k] = erlang_b(circuits[k], plan[k] + measured[k])
-    for k in range(groups.shape[0]):
-        lost_of[groups[k]] = loss_threshold(loss[place[k]])
-
-
-@kernel
-def _open_messages(
-    backlog: Column, rate: Column, least: Column, lag: Column, groups: Column, place: Column, lag_of: Column
-) -> None:
-    """Find how long a message takes by each element, and what that is for groups."""
-    for k in range(lag.shape[0]):
-        lag[k] = least[k] + np.int64(min(backlog[k] / rate[k] * SECOND_US, np.float64(LONGEST_US)))
-    for k in range(groups.shape[0]):
-        lag_of[groups[k]] = lag[place[k]]
+    """Find the loss of each trunk group where what is planned and was measured is offered, and each SMSC's delay."""
+    for k in range(trunks.shape[0]):
+        trunks[k].loss = erlang_b(trunks[k].circuits, planned_calls[k] + trunks[k].measured)
+    for k in range(calls.shape[0]):
+        lost_of[calls[k].group] = loss_threshold(trunks[calls[k].place].loss)
+    for k in range(smscs.shape[0]):
+        smsc = smscs[k]
+        waits_us = min(smsc.backlog / smsc.rate * SECOND_US, np.float64(LONGEST_US))
+        smsc.lag_us = smsc.least_us + np.int64(waits_us)
+    for k in range(messages.shape[0]):
+        lag_of[messages[k].group] = smscs[messages[k].place].lag_us
 
 
 class NetworkLoad:
@@ -157,34 +158,30 @@ class NetworkLoad:
         trunks, smscs = network.trunk_groups, network.smscs
         self.every_us = network.measure_every
         self._network = network
-        self._calls = _Flow("voice", network, specs, weights, [t.planned_erlangs.week(profiles) for t in trunks])
-        self._messages = _Flow("sms", network, specs, weights, [s.planned_messages_per_s.week(profiles) for s in smscs])
+        self._calls, self._messages = (_passes(channel, network, specs, weights) for channel in ("voice", "sms"))
+        self._planned_calls = _week(network, [t.planned_erlangs.week(profiles) for t in trunks])
+        self._planned_messages = _week(network, [s.planned_messages_per_s.week(profiles) for s in smscs])
         self._first = first_weekday * DAY_US // self.every_us
         self._interval = -1
-        self._circuits = np.array([t.circuits for t in trunks], np.int64)
-        self._rate = np.array([s.messages_per_s for s in smscs])
-        self._least = np.array([s.least_delay for s in smscs], np.int64)
-        self._validity = np.array([s.validity for s in smscs], np.int64)
-        self._measured = np.zeros(len(trunks))
-        self._loss = np.zeros(len(trunks))
-        self._came = np.zeros(len(smscs))
-        self._backlog = np.zeros(len(smscs))
-        self._lag = self._least.copy()
+        self._trunks, self._smscs = np.zeros(len(trunks), _TRUNKS), np.zeros(len(smscs), _SMSCS)
+        self._trunks["circuits"] = [t.circuits for t in trunks]
+        self._smscs["rate"] = [s.messages_per_s for s in smscs]
+        self._smscs["least_us"] = self._smscs["lag_us"] = [s.least_delay for s in smscs]
+        self._smscs["validity_us"] = [s.validity for s in smscs]
         self._lost_of = np.zeros(len(specs), np.uint64)
         self._lag_of = np.zeros(len(specs), np.int64)
-        self.begin_counting()
 
     def begin_counting(self) -> None:
         """Forget what the warm-up found; what waits goes on waiting."""
-        self._planned = np.zeros(len(self._circuits), np.int64)
-        self._carried = np.zeros(len(self._circuits), np.int64)
-        self._busiest = np.zeros(len(self._circuits), np.int64)
-        self._waited = np.zeros(len(self._rate), np.int64)
-        self._longest = np.zeros(len(self._rate), np.int64)
+        for name in ("planned_s", "carried_s", "busiest"):
+            self._trunks[name] = 0
+        for name in ("waited_us", "longest_us"):
+            self._smscs[name] = 0
 
-    def _plan(self, flow: _Flow) -> NDArray[np.float64]:
-        """Return the planned load of the interval at hand, float64 (elements,)."""
-        return flow.week[(self._first + self._interval) % len(flow.week)]
+    def _plan(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the plan of the interval at hand, Erlangs by trunk group and messages a second by SMSC, float64."""
+        at = (self._first + self._interval) % len(self._planned_calls)
+        return self._planned_calls[at], self._planned_messages[at]
 
     def close(self, counted: NDArray[np.int64]) -> None:
         """Take what was counted in the interval that ends: int64 (groups, 2).
@@ -192,36 +189,9 @@ class NetworkLoad:
         Column 0 is of attempts that came to the network, column 1 the us for which they held a circuit, or would have
         held one that was not free.
         """
-        calls, messages, every_us = self._calls, self._messages, self.every_us
-        _close_calls(
-            every_us,
-            counted,
-            calls.groups,
-            calls.place,
-            calls.weight,
-            self._plan(calls),
-            self._loss,
-            self._circuits,
-            self._measured,
-            self._planned,
-            self._carried,
-            self._busiest,
-        )
-        _close_messages(
-            every_us,
-            counted,
-            messages.groups,
-            messages.place,
-            messages.weight,
-            self._plan(messages),
-            self._rate,
-            self._lag,
-            self._validity,
-            self._came,
-            self._backlog,
-            self._waited,
-            self._longest,
-        )
+        planned_calls, planned_messages = self._plan()
+        of_calls, of_messages = (self._calls, self._trunks, planned_calls), (self._messages, self._smscs)
+        _close(self.every_us, counted, *of_calls, *of_messages, planned_messages)
 
     def open(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """Begin the next interval; return for each group of lines what holds in it.
@@ -230,21 +200,18 @@ class NetworkLoad:
         (int64), each (groups,). Calls are offered as planned for this interval and measured in the one before.
         """
         self._interval += 1
-        calls, messages = self._calls, self._messages
-        of_calls = self._plan(calls), self._measured, self._circuits, self._loss
-        _open_calls(*of_calls, calls.groups, calls.place, self._lost_of)
-        of_messages = self._backlog, self._rate, self._least, self._lag
-        _open_messages(*of_messages, messages.groups, messages.place, self._lag_of)
+        of_calls, of_messages = (self._calls, self._trunks, self._plan()[0]), (self._messages, self._smscs)
+        _open(*of_calls, *of_messages, self._lost_of, self._lag_of)
         return self._lost_of, self._lag_of
 
     def counts(self) -> dict[str, int]:
         """Return, by element, its load in Erlang seconds, and its delay in us summed over intervals."""
         found: dict[str, int] = {}
         for k, trunk in enumerate(self._network.trunk_groups):
-            found[f"trunk {trunk.id}.planned load (erlang s)"] = int(self._planned[k])
-            found[f"trunk {trunk.id}.carried load (erlang s)"] = int(self._carried[k])
-            found[f"trunk {trunk.id}.busiest load (milli-erlangs)"] = int(self._busiest[k])
+            found[f"trunk {trunk.id}.planned load (erlang s)"] = int(self._trunks["planned_s"][k])
+            found[f"trunk {trunk.id}.carried load (erlang s)"] = int(self._trunks["carried_s"][k])
+            found[f"trunk {trunk.id}.busiest load (milli-erlangs)"] = int(self._trunks["busiest"][k])
         for k, smsc in enumerate(self._network.smscs):
-            found[f"smsc {smsc.id}.delay over all intervals (us)"] = int(self._waited[k])
-            found[f"smsc {smsc.id}.longest delay (us)"] = int(self._longest[k])
+            found[f"smsc {smsc.id}.delay over all intervals (us)"] = int(self._smscs["waited_us"][k])
+            found[f"smsc {smsc.id}.longest delay (us)"] = int(self._smscs["longest_us"][k])
         return found

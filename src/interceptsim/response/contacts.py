@@ -7,6 +7,7 @@ of each row, since batches are cut anywhere; its draws come from `contacts.draw`
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -23,32 +24,57 @@ ORIGINS = ("voice", "sms", "internet")
 
 @dataclass(frozen=True)
 class Contacts:
-    """People who begin to fall for fraud, arrays of one length.
+    """People who begin to fall for fraud: arrays of one length, each made when a policy asks for it.
 
-    time_us     int64  when they were reached, us from the start of the run
-    date_us     int64  the same in UTC us since the epoch
-    origin      uint8  code of `ORIGINS`
-    overseas    bool   whether the attempt came in by the international gateway
-    fraud_type  int64  position in `types`
-    province    int64  position in the ledger's provinces
-    age_band    int64  position in `age_bands`
+    `types` and `age_bands` are the names of fraud types and of bands of age.
     """
 
-    time_us: NDArray[np.int64]
-    date_us: NDArray[np.int64]
-    origin: NDArray[np.uint8]
-    overseas: NDArray[np.bool_]
-    fraud_type: NDArray[np.int64]
-    province: NDArray[np.int64]
-    age_band: NDArray[np.int64]
     types: tuple[str, ...]
     age_bands: tuple[str, ...]
-    _key: NDArray[np.uint64]
     _persons: np.ndarray
+    _key: NDArray[np.uint64]
+    _epoch_us: int
+    _sources: int
 
     def __len__(self) -> int:
         """Return how many people they are."""
-        return len(self.time_us)
+        return len(self._persons)
+
+    @cached_property
+    def time_us(self) -> NDArray[np.int64]:
+        """When they were reached, int64, us from the start of the run."""
+        return np.ascontiguousarray(self._persons["contact_us"])
+
+    @property
+    def date_us(self) -> NDArray[np.int64]:
+        """The same, int64, in UTC us since the epoch."""
+        return self.time_us + self._epoch_us
+
+    @cached_property
+    def origin(self) -> NDArray[np.uint8]:
+        """How they were met, uint8, codes of `ORIGINS`."""
+        online = self._persons["source"] == self._sources
+        return np.where(online, np.uint8(ORIGINS.index("internet")), self._persons["origin"])
+
+    @property
+    def overseas(self) -> NDArray[np.bool_]:
+        """Whether the attempt came in by the international gateway."""
+        return np.ascontiguousarray(self._persons["overseas"])
+
+    @property
+    def fraud_type(self) -> NDArray[np.int64]:
+        """The fraud type, int64, position in `types`."""
+        return self._persons["kind"].astype(np.int64)
+
+    @property
+    def province(self) -> NDArray[np.int64]:
+        """Where they live, int64, position in the ledger's provinces."""
+        return self._persons["province"].astype(np.int64)
+
+    @property
+    def age_band(self) -> NDArray[np.int64]:
+        """How old they are, int64, position in `age_bands`."""
+        return self._persons["age"].astype(np.int64)
 
     def draw(self, name: str) -> NDArray[np.float64]:
         """Return a draw of each person's own between 0 and 1, float64; another `name` gives another."""

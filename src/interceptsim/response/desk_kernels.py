@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from interceptsim.compiled import Column, Record, Scalar, kernel
-from interceptsim.randomness import exp_of, log_of, mix64
-from interceptsim.response.person_kernels import delay_of, heeds, leave, live, stop_at, words_for
+from interceptsim.randomness import delay_of, exp_of, log_of, mix64
+from interceptsim.response.person_kernels import heeds, leave, live, stop_at, words_for
 from interceptsim.response.queue_kernels import (
     bring,
     do_again,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from interceptsim.compiled import Column, Record, Scalar, Table, kernel
-from interceptsim.randomness import choose, draw, index_below, log_of, mix64, unit
+from interceptsim.compiled import Column, Record, Scalar, Table, allocating_kernel, kernel
+from interceptsim.randomness import choose, delay_of, draw, index_below, log_of, mix64, unit
 from interceptsim.response.desk_kernels import serve_all
-from interceptsim.response.person_kernels import delay_of, engage, heeds, live, release, stop_at, words_for
+from interceptsim.response.person_kernels import engage, heeds, live, release, stop_at, words_for
 from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP, delay_of_number
 from interceptsim.response.queue_kernels import for_person, new_job, put_job
 from interceptsim.response.records import (
@@ -43,7 +43,7 @@ from interceptsim.response.records import (
     count_person,
 )
 
-__all__ = ["advance", "arrive", "finish", "learn"]
+__all__ = ["advance", "arrive", "due_numbers", "finish", "learn", "talked_to"]
 
 
 @kernel
@@ -75,18 +75,19 @@ def _place_of(state: State, word: Record, adds: Scalar) -> int:
 
 
 @kernel
-def learn(state: State, ledger: Ledger, words: Table, known_us: Column, was_us: Column, places: Column) -> int:
+def learn(
+    state: State, ledger: Ledger, words: Table, news: Table, known_us: Column, was_us: Column, places: Column
+) -> tuple[int, int]:
     """Take words of attempts.
 
-    Into `was_us` (int64) goes for each word when its number was to be known before, NEVER if it was not, and -1 for a
-    word by which it does not become known sooner; into `known_us` (int64) when it is known by a word that does; into
-    `places` the places of people who begin to fall for fraud. Return how many those are.
+    Into `news` go the words by which a number becomes known, or known sooner, into `known_us` (int64) when that is,
+    into `was_us` when it was to be known before, NEVER if it was not; into `places` the places of people who begin to
+    fall for fraud. Return how many those people are, and how many the news.
     """
     law = state.rules[0].police_delay
-    people = 0
+    people = told = 0
     for k in range(words.shape[0]):
         word = words[k]
-        was_us[k] = -1
         if word.kind == GIVEN_UP:
             at = _place_of(state, word, False)
             if at >= 0:
@@ -123,13 +124,12 @@ def learn(state: State, ledger: Ledger, words: Table, known_us: Column, was_us: 
                 _instruct_person(state, ledger, place, word.time_us, 0)
         elif word.kind in (COMPLAINED, FOUND):
             at = _place_of(state, word, True)
-            known_us[k] = word.time_us + delay_of_number(
-                word, state.key[0], state.key[1], 0, law.kind, law.minimum, law.scale, law.sigma
-            )
-            if not state.numbers[at].handed and known_us[k] < state.known[at]:
-                was_us[k] = state.known[at]
-                state.known[at] = known_us[k]
-    return people
+            known = word.time_us + delay_of_number(word, state.key[0], state.key[1], 0, law)
+            if not state.numbers[at].handed and known < state.known[at]:
+                news[told], known_us[told], was_us[told] = word, known, state.known[at]
+                told += 1
+                state.known[at] = known
+    return people, told
 
 
 @kernel
@@ -281,6 +281,30 @@ def arrive(state: State, ledger: Ledger, until_us: Scalar, places: Column) -> in
             late = delay_of(rules.internet_delay, words_for(state, state.persons[place], 5)[0])
             _instruct_person(state, ledger, place, at, late)
     return people
+
+
+@allocating_kernel
+def due_numbers(numbers: Table, known: Column, now_us: Scalar) -> tuple[Column, Column, Column]:
+    """Return the places of the numbers that police hand over before a time, their lines and generations (int64)."""
+    n = 0
+    for place in range(known.shape[0]):
+        n += known[place] < now_us
+    over, line, generation = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+    at = 0
+    for place in range(known.shape[0]):
+        if known[place] < now_us:
+            over[at], line[at], generation[at] = place, numbers[place].line, numbers[place].generation
+            at += 1
+    return over, line, generation
+
+
+@kernel
+def talked_to(numbers: Table, over: Column, counts: Table) -> int:
+    """Return how many people numbers at places `over` talked to, by `counts` where their lines still present them."""
+    talked = 0
+    for k in range(over.shape[0]):
+        talked += numbers[over[k]].talked if numbers[over[k]].given_up else counts[k, 2]
+    return talked
 
 
 @kernel

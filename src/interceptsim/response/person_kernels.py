@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from interceptsim.compiled import Column, Record, Scalar, Table, allocating_kernel, kernel
-from interceptsim.randomness import choose, delay_us, draw, exp_of, mix64, normal_quantile, poisson, unit
+from interceptsim.randomness import choose, delay_of, draw, exp_of, mix64, normal_quantile, poisson, unit
 from interceptsim.response.queue_kernels import for_person, new_job
 from interceptsim.response.records import (
     ABSENT,
@@ -64,12 +64,6 @@ def words_of(persons: Table, key: Column, salt: Scalar) -> Column:
         p = persons[k]
         out[k] = draw(key[0], key[1], p.stream ^ np.uint64(salt), p.entity, p.ordinal << 8)[0]
     return out
-
-
-@kernel
-def delay_of(law: Record, word: Scalar) -> int:
-    """Return a delay by a law, drawn by a 32-bit word."""
-    return delay_us(word, law.kind, law.minimum, law.scale, law.sigma)
 
 
 @kernel

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from interceptsim.compiled import ready
 from interceptsim.errors import ConfigurationError
 from interceptsim.ledger import provinces
 from interceptsim.randomness import exp_of, stream_id, threshold
-from interceptsim.response.contacts import ORIGINS, Contacts, Warnings
-from interceptsim.response.kernels import advance, arrive, finish, learn
+from interceptsim.response.contacts import Contacts, Warnings
+from interceptsim.response.kernels import advance, arrive, due_numbers, finish, learn, talked_to
 from interceptsim.response.people import (
     People,
     age_bounds,
@@ -87,7 +88,7 @@ Reached = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
 """Tells whom numbers (line, generation) have reached that their lines still present, int64 (n, 3)."""
 
 Reports = tuple[np.ndarray, NDArray[np.int64], NDArray[np.int64]]
-"""Words about numbers that victims reported, when police know each, and when they would have otherwise (or NEVER)."""
+"""Words by which police know numbers, when they do (int64, us), and when they would have otherwise (or NEVER)."""
 
 P = TypeVar("P")
 
@@ -134,7 +135,9 @@ class Response:
     """
 
     def __init__(self, people: People, police: Police, policies: Iterable[Any], setting: Setting) -> None:
-        self._people, self._setting = people, setting
+        self._setting = setting
+        self._types = tuple(kind.id for kind in people.types)
+        self._age_bands = tuple(band.id for band in people.age_bands)
         self.every_us = step_us(police)
         chain = list(policies)
         self._answering = [policy for policy in chain if answers_contacts(policy)]
@@ -169,38 +172,32 @@ class Response:
         self._state.now[UNTIL] = -1
         self._state.now[NEXT_ARRIVAL] = 0 if people.internet > 0 else NEVER
         self._ledger = _empty_ledger(people, setting)
+        self._learn, self._advance = ready(learn), ready(advance)
         self._unasked: list[NDArray[np.int64]] = []  # places of people
         self._stories: list[tuple[np.ndarray, np.ndarray]] = []
         for kind in (NUMBERS, PERSONS, JOBS):
             self._make_room(kind, _FIRST_ROOM)
 
-    def learn(self, words: np.ndarray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Take words of attempts (`police.WORD`).
-
-        Return for each when police know its number, and when they would have known it without this word: NEVER, or a
-        later time, or -1 where the word adds nothing.
-        """
+    def learn(self, words: np.ndarray) -> Reports:
+        """Take words of attempts (`police.WORD`); return those by which police know a number, or know it sooner."""
         n = len(words)
-        known_us, was_us, places = np.zeros(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+        news, known_us, was_us, places = np.empty(n, WORD), *np.empty((3, n), np.int64)
         self._make_room(NUMBERS, n)
         self._make_room(PERSONS, n)
         self._make_room(JOBS, 2 * n)
         self._keep_stories(n)
-        people = learn(self._state, self._ledger, words, known_us, was_us, places)
+        people, told = self._learn(self._state, self._ledger, words, news, known_us, was_us, places)
         if people:
             self._unasked.append(places[:people])
-        return known_us, was_us
+        return news[:told], known_us[:told], was_us[:told]
 
     def look(self, now_us: int, reached: Reached) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return which numbers police hand over before `now_us`, by their place, and whom those have reached by then.
 
         That is all that `advance` must know of the traffic.
         """
-        (over,) = (self._state.known < now_us).nonzero()
-        if not len(over):
-            return over, np.zeros((0, 3), np.int64)
-        numbers = self._state.numbers[over]
-        return over, reached(numbers["line"], numbers["generation"])
+        over, line, generation = due_numbers(self._state.numbers, self._state.known, now_us)
+        return over, reached(line, generation)
 
     def advance(self, now_us: int, over: NDArray[np.int64], counts: NDArray[np.int64]) -> Reports | None:
         """Let everything happen that is due before `now_us`; what attempts of that microsecond bring is not known yet.
@@ -217,16 +214,11 @@ class Response:
         self._ask()
         state = self._state
         people = len(state.persons) - int(state.now[PERSONS])
-        if len(over):
-            numbers = state.numbers[over]
-            talked = np.where(numbers["given_up"] == 1, numbers["talked"], counts[:, 2])
-            self._make_room(JOBS, 2 * int(talked.sum()) + 3 * people)
-        else:
-            self._make_room(JOBS, people)
+        self._make_room(JOBS, 2 * talked_to(state.numbers, over, counts) + 3 * people)
         self._keep_stories(0)
         state = self._state
         state.now[REPORTED_NOW] = 0
-        advance(state, self._ledger, over, counts, until_us, now_us % DAY_US == 0)
+        self._advance(state, self._ledger, over, counts, until_us, now_us % DAY_US == 0)
         if state.now[REPORTED_NOW] == 0:
             return None
         reports = state.reports[: state.now[REPORTED_NOW]]
@@ -266,22 +258,13 @@ class Response:
         self._unasked.clear()
         if len(places) == 0 or not self._answering:
             return
-        persons = self._state.persons[places]
-        internet = self._state.police.shape[0]
         contacts = Contacts(
-            time_us=persons["contact_us"],
-            date_us=persons["contact_us"] + self._setting.epoch_us,
-            origin=np.where(persons["source"] == internet, ORIGINS.index("internet"), persons["origin"]).astype(
-                np.uint8
-            ),
-            overseas=persons["overseas"],
-            fraud_type=persons["kind"].astype(np.int64),
-            province=persons["province"].astype(np.int64),
-            age_band=persons["age"].astype(np.int64),
-            types=tuple(kind.id for kind in self._people.types),
-            age_bands=tuple(band.id for band in self._people.age_bands),
+            types=self._types,
+            age_bands=self._age_bands,
+            _persons=self._state.persons[places],
             _key=self._setting.key,
-            _persons=persons,
+            _epoch_us=self._setting.epoch_us,
+            _sources=len(self._state.police),
         )
         for policy in self._answering:
             warnings = policy.respond(contacts)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from interceptsim.compiled import Column, Record, Scalar, Table, allocating_kernel, kernel
-from interceptsim.randomness import delay_us, draw, stream_id, threshold
+from interceptsim.randomness import LAW, delay_of, draw, stream_id, threshold
 from interceptsim.units import Delay, Ratio
 
 __all__ = [
@@ -21,10 +21,7 @@ __all__ = [
     "GIVEN_UP",
     "WORD",
     "Police",
-    "by_edition",
     "delay_of_number",
-    "delays_of",
-    "drawn_below",
     "falsely_handed_over",
     "hand_over_times",
     "recycled",
@@ -86,68 +83,28 @@ class Police(BaseModel):
 
 
 @kernel
-def delay_of_number(
-    word: Record,
-    key0: Scalar,
-    key1: Scalar,
-    salt: Scalar,
-    kind: Scalar,
-    minimum_us: Scalar,
-    scale_us: Scalar,
-    sigma: Scalar,
-) -> int:
-    """Return a delay in us, keyed by the number that a word is about and by `salt`, a 32-bit id."""
+def delay_of_number(word: Record, key0: Scalar, key1: Scalar, salt: Scalar, law: Record) -> int:
+    """Return a delay in us by a law (LAW), keyed by the number that a word is about and by `salt`, a 32-bit id."""
     drawn = draw(key0, key1, word.stream ^ np.uint64(salt), word.index, word.generation)[0]
-    return delay_us(drawn, kind, minimum_us, scale_us, sigma)
+    return int(delay_of(law, drawn))
 
 
 @allocating_kernel
-def delays_of(
-    words: Table,
-    key: Column,
-    salt: Scalar,
-    kind: Scalar,
-    minimum_us: Scalar,
-    scale_us: Scalar,
-    sigma: Scalar,
-) -> Column:
-    """Return a delay in us (int64) for each word, keyed by its number and by `salt`, a 32-bit id."""
+def _hand_over_times(words: Table, key: Column, law: Table) -> Column:
     out = np.empty(words.shape[0], np.int64)
     for k in range(words.shape[0]):
-        out[k] = delay_of_number(words[k], key[0], key[1], salt, kind, minimum_us, scale_us, sigma)
+        out[k] = words[k].time_us + delay_of_number(words[k], key[0], key[1], 0, law[0])
     return out
-
-
-@allocating_kernel
-def by_edition(words: Table, known_us: Column, edition: Column) -> tuple[Table, Column, Column, Column]:
-    """Return words and when police know them (int64), grouped by the edition (int64) of a list that publishes each.
-
-    Return beside them the editions (int64, rising) and where the words of each end. Within an edition words stay in the
-    order in which they came.
-    """
-    n = words.shape[0]
-    order = np.argsort(edition, kind="mergesort")
-    grouped, known = np.empty(n, WORD), np.empty(n, np.int64)
-    editions, ends = np.empty(n, np.int64), np.empty(n, np.int64)
-    many = 0
-    for k in range(n):
-        of = order[k]
-        grouped[k], known[k] = words[of], known_us[of]
-        if many == 0 or editions[many - 1] != edition[of]:
-            editions[many] = edition[of]
-            many += 1
-        ends[many - 1] = k + 1
-    return grouped, known, editions[:many], ends[:many]
 
 
 def hand_over_times(police: Police, words: np.ndarray, key: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return when police know the number of each word: us from the start of the run."""
-    times: NDArray[np.int64] = words["time_us"] + delays_of(words, key, 0, *police.delay.law)
+    times: NDArray[np.int64] = _hand_over_times(words, key, np.array([police.delay.law], LAW))
     return times
 
 
 @allocating_kernel
-def drawn_below(words: Table, key: Column, salt: Scalar, bound: Scalar) -> Column:
+def _drawn_below(words: Table, key: Column, salt: Scalar, bound: Scalar) -> Column:
     """Return for each word (bool) whether a draw keyed by its number and by `salt` lies below `bound`."""
     out = np.empty(words.shape[0], np.bool_)
     for k in range(words.shape[0]):
@@ -160,11 +117,11 @@ def drawn_below(words: Table, key: Column, salt: Scalar, bound: Scalar) -> Colum
 def falsely_handed_over(police: Police, words: np.ndarray, key: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Return beside which of the numbers police hand over an ordinary line's number, at the same time."""
     bound = threshold(police.false_hand_over_ratio)
-    found: NDArray[np.bool_] = drawn_below(words, key, stream_id("falsely handed over"), bound)
+    found: NDArray[np.bool_] = _drawn_below(words, key, stream_id("falsely handed over"), bound)
     return found
 
 
 def recycled(police: Police, words: np.ndarray, key: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Return which of the numbers are given to somebody else later, if they are domestic."""
-    found: NDArray[np.bool_] = drawn_below(words, key, stream_id("recycled"), threshold(police.recycled_ratio))
+    found: NDArray[np.bool_] = _drawn_below(words, key, stream_id("recycled"), threshold(police.recycled_ratio))
     return found

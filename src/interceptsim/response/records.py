@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interceptsim.compiled import Record, Scalar, Table, kernel
+from interceptsim.randomness import LAW
 from interceptsim.units import DAY_US
 
 NEVER = np.int64(2**62)
@@ -75,14 +76,12 @@ MEASURES = (
     FALSE_HOLDS,
 ) = (np.int64(n) for n in range(len(MEASURES)))  # numbers of one type: a plain constant would compile helpers anew
 
-_LAW = np.dtype([("kind", "i8"), ("minimum", "i8"), ("scale", "f8"), ("sigma", "f8")])
-
 MOST_TRANSFERS = 12  # transfers of one person
 
 KIND = np.dtype(
     [
-        ("grooming", _LAW),
-        ("gap", _LAW),
+        ("grooming", LAW),
+        ("gap", LAW),
         ("another_bound", "u8"),
         ("doubt_bound", "u8"),
         ("loss_fen", "f8"),  # median of one transfer
@@ -95,12 +94,12 @@ KIND = np.dtype(
 
 RULES = np.dtype(
     [
-        ("police_delay", _LAW),
-        ("report_delay", _LAW),
-        ("warn_delay", _LAW),
-        ("tier_delay", _LAW),
-        ("internet_delay", _LAW),
-        ("suspend_delay", _LAW),
+        ("police_delay", LAW),
+        ("report_delay", LAW),
+        ("warn_delay", LAW),
+        ("tier_delay", LAW),
+        ("internet_delay", LAW),
+        ("suspend_delay", LAW),
         ("report_bound", "u8"),
         ("read_bound", "u8"),
         ("urgent_bound", "u8"),
@@ -218,7 +217,7 @@ JOB = np.dtype(
 
 DESK = np.dtype(
     [
-        ("work", _LAW),
+        ("work", LAW),
         ("stretch", "f8"),  # a job keeps a server this much longer: there is a whole number of servers at any scale
         ("opens_us", "i8"),
         ("closes_us", "i8"),

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interceptsim.attempts import ENTRIES
+from interceptsim.compiled import joined
 from interceptsim.filtering.policies import RejectListedNumbers
 from interceptsim.numbering import NATIONAL
-from interceptsim.randomness import stream_id, threshold
+from interceptsim.randomness import LAW, stream_id, threshold
 from interceptsim.response.police import Police, falsely_handed_over, recycled
 from interceptsim.response.wrongly_listed_kernels import (
     CALLERS,
@@ -38,12 +39,13 @@ __all__ = ["KINDS", "WronglyListed"]
 
 KINDS = ("handed over by mistake", "recycled numbers")
 
+_AT_ONCE = 4096  # numbers
+
 
 class WronglyListed:
     """Finds and counts the people who are listed because of what police hand over.
 
-    `counted` is int64 (FOLDS, groups, KINDS, 5), by fold and group of the fraudsters' line and by `LISTED` to
-    `CUT_OFF_US`; `hours` int64 (KINDS, HOURS + 1), people cut off by how many whole hours it lasted.
+    They are looked for many numbers at a time, when somebody asks at the latest.
     """
 
     def __init__(
@@ -70,13 +72,32 @@ class WronglyListed:
         self._domestic = groups["own_kind"] == NATIONAL
         self._carriers = carriers[1]
         self._subscribers = subscribers
-        self.counted = np.zeros((FOLDS, len(groups), len(KINDS), CUT_OFF_US + 1), np.int64)
-        self.hours = np.zeros((len(KINDS), HOURS + 1), np.int64)
+        self._counted = np.zeros((FOLDS, len(groups), len(KINDS), CUT_OFF_US + 1), np.int64)
+        self._hours = np.zeros((len(KINDS), HOURS + 1), np.int64)
+        self._waiting: list[tuple[np.ndarray, NDArray[np.int64]]] = []
+        self._many = 0
 
     def begin_counting(self) -> None:
         """Forget what the warm-up counted."""
-        self.counted.fill(0)
-        self.hours.fill(0)
+        self._waiting.clear()
+        self._many = 0
+        self._counted.fill(0)
+        self._hours.fill(0)
+
+    @property
+    def counted(self) -> NDArray[np.int64]:
+        """What was counted, int64 (FOLDS, groups, KINDS, 5).
+
+        It is by fold and group of the fraudsters' line, by kind, and by `LISTED` to `CUT_OFF_US`.
+        """
+        self._find()
+        return self._counted
+
+    @property
+    def hours(self) -> NDArray[np.int64]:
+        """How many people were cut off for how many whole hours, int64 (KINDS, HOURS + 1)."""
+        self._find()
+        return self._hours
 
     def metrics(self) -> dict[str, int]:
         """Return what was counted, at the scale of the run."""
@@ -85,7 +106,19 @@ class WronglyListed:
         return {f"{kind}.{name}": int(total[k, n]) for k, kind in enumerate(KINDS) for n, name in enumerate(told)}
 
     def hand_over(self, words: np.ndarray, known_us: NDArray[np.int64]) -> None:
-        """Count the people who are listed because of numbers, known to police from `known_us` on."""
+        """Take numbers, known to police from `known_us` on, because of which people are listed."""
+        self._waiting.append((words, known_us))
+        self._many += len(words)
+        if self._many >= _AT_ONCE:
+            self._find()
+
+    def _find(self) -> None:
+        """Find and count the people who are listed because of the numbers that wait."""
+        if not self._waiting:
+            return
+        words, known_us = joined([some for some, _ in self._waiting]), np.concatenate([at for _, at in self._waiting])
+        self._waiting.clear()
+        self._many = 0
         police, key = self._police, self._key
         mistaken = falsely_handed_over(police, words, key)
         given = recycled(police, words, key) & self._domestic[self._group[words["line"]]]
@@ -94,11 +127,11 @@ class WronglyListed:
             if len(which) == 0:
                 continue
             some, known = words[which], known_us[which]
-            salt, (later, least, scale, sigma) = stream_id(KINDS[kind]), police.quarantine.law
+            salt, law = stream_id(KINDS[kind]), np.array([police.quarantine.law], LAW)
             count_people(
                 some,
                 known,
-                known if kind == 0 else known + quarantines(some, key, salt, later, least, scale, sigma),
+                known if kind == 0 else known + quarantines(some, key, salt, law),
                 key,
                 salt,
                 self._callers,
@@ -107,8 +140,8 @@ class WronglyListed:
                 *self._subscribers,
                 self._fold[some["line"]],
                 self._group[some["line"]],
-                self.counted[:, :, kind],
-                self.hours[kind],
+                self._counted[:, :, kind],
+                self._hours[kind],
             )
 
 

@@ -7,7 +7,8 @@ import numpy as np
 from interceptsim.compiled import Column, Scalar, Table, allocating_kernel
 from interceptsim.numbering import subscriber_number
 from interceptsim.randomness import (
-    delay_us,
+    LAW,
+    delay_of,
     draw,
     exp_of,
     index_below,
@@ -42,15 +43,13 @@ HOURS = 1000
 
 LONGEST_US = round(YEAR_DAYS) * DAY_US
 
-_DELAY = np.dtype([("kind", "i8"), ("minimum", "i8"), ("scale", "f8"), ("sigma", "f8")])
-
 LISTS = np.dtype(
     [
         ("publish_every", "i8"),
-        ("delay", _DELAY),
+        ("delay", LAW),
         ("delay_salt", "u8"),
         ("expiry", "i8"),
-        ("unblock", _DELAY),
+        ("unblock", LAW),
         ("unblock_salt", "u8"),
         ("adoption", "u8"),
         ("adoption_salt", "u8"),
@@ -74,15 +73,13 @@ CALLERS = np.dtype(
 
 
 @allocating_kernel
-def quarantines(
-    words: Table, key: Column, salt: Scalar, kind: Scalar, minimum_us: Scalar, scale_us: Scalar, sigma: Scalar
-) -> Column:
+def quarantines(words: Table, key: Column, salt: Scalar, law: Table) -> Column:
     """Return how long (int64, us) each number waits in quarantine."""
     out = np.empty(words.shape[0], np.int64)
     for k in range(words.shape[0]):
         c = words[k]
         _, _, word, _ = draw(key[0], key[1], c.stream ^ np.uint64(salt), c.index, c.generation << 32)
-        out[k] = delay_us(word, kind, minimum_us, scale_us, sigma)
+        out[k] = delay_of(law[0], word)
     return out
 
 
@@ -117,10 +114,8 @@ def count_people(
         for place in range(many):
             a_list = lists[place]
             word, _, _, _ = draw(key[0], key[1], c.stream ^ a_list.delay_salt, c.index, c.generation)
-            law = a_list.delay
-            begins[place] = (known_us[k] // a_list.publish_every + 1) * a_list.publish_every + delay_us(
-                word, law.kind, law.minimum, law.scale, law.sigma
-            )
+            begins[place] = (known_us[k] // a_list.publish_every + 1) * a_list.publish_every
+            begins[place] += delay_of(a_list.delay, word)
             ends[place] = begins[place] + a_list.expiry
             begins[place] = max(begins[place], has_us[k])
             if begins[place] < ends[place]:
@@ -163,9 +158,8 @@ def count_people(
                 ends_us = at
                 for place in range(many):
                     a_list = lists[place]
-                    law = a_list.unblock
                     word, _, _, _ = draw(key[0], key[1], c.stream ^ a_list.unblock_salt, c.index, c.generation)
-                    off_us = at + delay_us(word, law.kind, law.minimum, law.scale, law.sigma)
+                    off_us = at + delay_of(a_list.unblock, word)
                     ends[place] = min(ends[place], off_us)
                     if begins[place] < ends[place]:
                         ends_us = max(ends_us, ends[place])

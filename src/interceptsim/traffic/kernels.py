@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from interceptsim.attempts import SMS, Rows
-from interceptsim.compiled import Column, Record, Scalar, Table, fetch, kernel
+from interceptsim.attempts import SMS
+from interceptsim.compiled import Column, Record, Scalar, fetch, kernel
 from interceptsim.numbering import neighbour_number, random_number, subscriber_number
 from interceptsim.randomness import draw, draw_all, index_below, log_of, mix64, poisson, unit
 from interceptsim.traffic.lines import next_number, write_template

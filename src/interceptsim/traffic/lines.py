@@ -14,6 +14,7 @@ from interceptsim.numbering import own_number
 from interceptsim.randomness import (
     DELAY_LOGNORMAL,
     choose,
+    delay_of,
     delay_us,
     draw,
     exp_of,
@@ -64,9 +65,9 @@ def write_template(
 def _begin_number(line: Record, group: Record, key0: Scalar, key1: Scalar) -> None:
     """Give the line the number of its `generation`, active from `born_us`: life, notice, digits, template."""
     w0, _, w2, w3 = draw(key0, key1, group.number_stream, line.index, line.generation)
-    life = delay_us(w0, group.life.kind, group.life.minimum, group.life.scale, group.life.sigma)
+    life = delay_of(group.life, w0)
     line.dies_us = line.born_us + max(life, 1)
-    line.notice_us = delay_us(w2, group.notice.kind, group.notice.minimum, group.notice.scale, group.notice.sigma)
+    line.notice_us = delay_of(group.notice, w2)
     line.fresh = 1
     line.tried = 0
     line.answers = 0
@@ -87,7 +88,7 @@ def next_number(line: Record, group: Record, key0: Scalar, key1: Scalar, from_us
     Return for how many us between two times the line is silent in between.
     """
     _, w1, _, _ = draw(key0, key1, group.number_stream, line.index, line.generation)
-    wait = delay_us(w1, group.resupply.kind, group.resupply.minimum, group.resupply.scale, group.resupply.sigma)
+    wait = delay_of(group.resupply, w1)
     if line.dies_us >= group.restricted_us:
         wait = np.int64(np.float64(wait) * group.slower)
     silent_from_us = max(line.dies_us, from_us)

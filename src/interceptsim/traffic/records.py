@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from interceptsim.attempts import Rows
 from interceptsim.compiled import Table
+from interceptsim.randomness import LAW
 
 __all__ = [
     "CLI_FIXED",
@@ -33,8 +34,6 @@ NEVER = np.int64(2**62)
 
 CLI_OWN, CLI_RANDOM, CLI_FIXED, CLI_NEIGHBOUR = 0, 1, 2, 3
 
-_DELAY = np.dtype([("kind", "i8"), ("minimum", "i8"), ("scale", "f8"), ("sigma", "f8")])
-
 GROUP = np.dtype(
     [
         ("attempt_stream", "u8"),
@@ -46,11 +45,11 @@ GROUP = np.dtype(
         ("police_stream", "u8"),
         ("person_stream", "u8"),
         ("template_stream", "u8"),
-        ("life", _DELAY),
-        ("notice", _DELAY),
-        ("resupply", _DELAY),
-        ("ring", _DELAY),
-        ("talk", _DELAY),
+        ("life", LAW),
+        ("notice", LAW),
+        ("resupply", LAW),
+        ("ring", LAW),
+        ("talk", LAW),
         ("failed_bound", "u8"),  # thresholds of one draw: failed below the first, answered below the second,
         ("answered_bound", "u8"),
         ("labelled_bound", "u8"),  # or, where the call is labelled, the third
