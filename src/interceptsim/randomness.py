@@ -36,6 +36,7 @@ __all__ = [
     "lognormals",
     "mix64",
     "normal_quantile",
+    "normal_quantiles",
     "philox",
     "poisson",
     "replication_seed",
@@ -308,18 +309,24 @@ def exponentials(word: Column, scale_us: Column, n: Scalar, out: Column) -> None
         out[k] = np.int64(min(-log_of(unit(word[k])) * scale_us[k], np.float64(LONGEST_US)))
 
 
-@allocating_kernel
-def lognormals(word: Column, scale_us: Column, sigma: Column, n: Scalar, out: Column) -> None:
-    """Fill the first `n` of `out` (int64) with the random parts of lognormal delays, as `delay_us` does.
+@kernel
+def normal_quantiles(word: Column, n: Scalar, out: Column) -> None:
+    """Fill the first `n` of `out` (float64) with `normal_quantile` of 32-bit draws.
 
-    The quantile of the few draws that are not in the middle is found again afterwards, so that loops have no branch.
+    That of the few draws that are not in the middle is found again afterwards, so that loops have no branch.
     """
-    z = np.empty(n)
     for k in range(n):
-        z[k] = _middle_quantile(unit(word[k]) - 0.5)
+        out[k] = _middle_quantile(unit(word[k]) - 0.5)
     for k in range(n):
         if abs(unit(word[k]) - 0.5) > 0.425:
-            z[k] = normal_quantile(unit(word[k]))
+            out[k] = normal_quantile(unit(word[k]))
+
+
+@allocating_kernel
+def lognormals(word: Column, scale_us: Column, sigma: Column, n: Scalar, out: Column) -> None:
+    """Fill the first `n` of `out` (int64) with the random parts of lognormal delays, as `delay_us` does."""
+    z = np.empty(n)
+    normal_quantiles(word, n, z)
     for k in range(n):
         out[k] = np.int64(min(exp_of(sigma[k] * z[k]) * scale_us[k], np.float64(LONGEST_US)))
 

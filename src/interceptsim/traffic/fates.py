@@ -25,18 +25,24 @@ __all__ = ["fates_of"]
 
 @kernel
 def _draw_all(lines: Table, groups: Table, supply: Supply, rows: Rows, n: Scalar, draws: Draws) -> int:
-    """Note in `draws.line` which rows are not intercepted, and draw the words of each; return how many they are."""
-    which, code, nth = rows.line, rows.code, rows.ordinal
+    """Note in `draws.line` the rows that need it, and draw the words of each; return how many they are.
+
+    Those are rows that are not intercepted, but for ordinary messages: they are delivered, and nobody falls for them.
+    """
+    which, code, nth, channel = rows.line, rows.code, rows.ordinal, rows.channel
+    ended, busy_us, drawn = draws.ended, draws.busy_us, draws.drawn
     chosen, stream, entity, ordinal = draws.line, draws.stream, draws.entity, draws.ordinal
     m = 0
     for r in range(n):
         line = lines[np.uint64(which[r])]
         at = np.uint64(m)
         chosen[at] = r
-        stream[at] = groups[np.uint64(line.group)].fate_stream
+        group = groups[np.uint64(line.group)]
+        stream[at] = group.fate_stream
         entity[at] = line.index
         ordinal[at] = nth[r]
-        m += code[r] != INTERCEPT
+        ended[r], busy_us[r], drawn[r] = DELIVERED, 0, 0
+        m += code[r] != INTERCEPT and not (group.ordinary and channel[r] == SMS)
     draw_all(supply.key[0], supply.key[1], stream, entity, ordinal, m, draws.w0, draws.w1, draws.w2, draws.w3)
     return m
 

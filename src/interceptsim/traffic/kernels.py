@@ -14,6 +14,7 @@ from interceptsim.numbering import neighbour_number, random_number, subscriber_n
 from interceptsim.randomness import draw, draw_all, index_below, log_of, mix64, poisson, unit
 from interceptsim.traffic.lines import next_number, write_template
 from interceptsim.traffic.records import CLI_NEIGHBOUR, CLI_RANDOM, NEVER, Draws, Supply, Work
+from interceptsim.traffic.texts import note_text, write_texts
 from interceptsim.units import DAY_US, HOUR_US
 
 __all__ = ["contact_of", "generate"]
@@ -143,7 +144,7 @@ def generate(work: Work, until_us: Scalar, cursor: Scalar, stop: Scalar, pending
     which, first, waiting, gap, words = draws.line, draws.first, draws.pending, draws.gap, draws.w3
     callee, callee_carrier, whom, rest = draws.b_number, draws.b_carrier, draws.w1, draws.w2
     last_hour, due_us = weight.shape[1], supply.due_us
-    n = 0
+    n = texts = 0
     for j in range(chosen):
         i = np.uint64(which[j])
         line = lines[i]
@@ -203,12 +204,14 @@ def generate(work: Work, until_us: Scalar, cursor: Scalar, stop: Scalar, pending
                         pick = draw(key0, key1, group.number_stream, line.index, line.generation)[3]
                         line.content, line.link, line.text = write_template(line.campaign, writer, key0, key1, pick)
                     rows.content[at] = line.content
-                    if group.ordinary:  # every message of theirs is another
-                        line.content, line.link, line.text = write_template(line.campaign, group, key0, key1, words[k])
-                        rows.content[at] = line.content
                     jitter = np.int64(np.uint64(words[k]) * np.uint64(2 * writer.text_jitter + 1) >> np.uint64(32))
-                    rows.text_score[at] = line.text + jitter - writer.text_jitter
-                    rows.link[at] = line.link
+                    rows.text_score[at] = jitter - writer.text_jitter
+                    if group.ordinary:
+                        note_text(draws, texts, n, line, group, words[k])
+                        texts += 1
+                    else:
+                        rows.text_score[at] += line.text
+                        rows.link[at] = line.link
                 else:
                     rows.text_score[at] = 0
                     rows.link[at] = 0
@@ -249,4 +252,5 @@ def generate(work: Work, until_us: Scalar, cursor: Scalar, stop: Scalar, pending
         if due < until_us:
             waiting[pending] = i
             pending += 1
+    write_texts(lines, groups, supply, rows, texts, draws)
     return n, cursor, pending
