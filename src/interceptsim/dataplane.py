@@ -350,22 +350,21 @@ class DataPlane:
 
         Raise LookaheadError where a time lies before `decided_us`.
         """
-        if len(line) == 0:
-            return
-        if from_us.min() < self.decided_us:
-            raise LookaheadError(f"policies.{policy_id}", int(from_us.min()), self.decided_us)
         word = self._core.first_word[policy_id]
         ends = self._core.ops[self._core.rules.index(policy_id), ARGUMENTS + 13] != 0
-        list_numbers(self._lines, self._state, word, ends, line, generation, from_us, until_us, self._epoch_us)
+        to = self._lines, self._state, word, ends, self._epoch_us
+        first_us = list_numbers(*to, line, generation, from_us, until_us)
+        if first_us < self.decided_us:
+            raise LookaheadError(f"policies.{policy_id}", first_us, self.decided_us)
 
     def post_known(self, line: NDArray[np.int64], generation: NDArray[np.int64], known_us: NDArray[np.int64]) -> None:
         """Say when police hand over numbers (line, generation): us from the start of the run.
 
         Raise LookaheadError where a time lies before `decided_us`.
         """
-        if len(line) and known_us.min() < self.decided_us:
-            raise LookaheadError("police.delay", int(known_us.min()), self.decided_us)
-        watch_numbers(self._lines, line, generation, known_us)
+        first_us = watch_numbers(self._lines, line, generation, known_us)
+        if first_us < self.decided_us:
+            raise LookaheadError("police.delay", first_us, self.decided_us)
 
     def reached(self, line: NDArray[np.int64], generation: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return whom numbers that their lines still present have reached, int64 (n, 3), as `reached_by` does."""

@@ -275,29 +275,41 @@ def list_numbers(
     state: Column,
     word: Scalar,
     ends: Scalar,
+    epoch_us: Scalar,
     which: Column,
     generation: Column,
     listed_from_us: Column,
     listed_until_us: Column,
-    epoch_us: Scalar,
-) -> None:
-    """Enter listings of numbers that their lines still have: rules from then on, the line by its notice."""
+) -> int:
+    """Enter listings of numbers that their lines still have: rules from then on, the line by its notice.
+
+    Return the first time from which one of all holds.
+    """
+    first_us = NEVER
     for k in range(which.shape[0]):
+        first_us = min(first_us, listed_from_us[k])
         line = lines[which[k]]
         if line.generation == generation[k]:
             state[which[k], word] = epoch_us + listed_from_us[k]
             if ends:
                 state[which[k], word + 1] = epoch_us + listed_until_us[k]
             line.dies_us = min(line.dies_us, listed_from_us[k] + line.notice_us)
+    return int(first_us)
 
 
 @kernel
-def watch_numbers(lines: Table, which: Column, generation: Column, known_us: Column) -> None:
-    """Tell lines when police hand over numbers that they still present: people are counted up to then."""
+def watch_numbers(lines: Table, which: Column, generation: Column, known_us: Column) -> int:
+    """Tell lines when police hand over numbers that they still present: people are counted up to then.
+
+    Return the first time of all.
+    """
+    first_us = NEVER
     for k in range(which.shape[0]):
+        first_us = min(first_us, known_us[k])
         line = lines[which[k]]
         if line.counted == generation[k]:
             line.known_us = known_us[k]
+    return int(first_us)
 
 
 @allocating_kernel

@@ -189,7 +189,7 @@ def digest_of(metrics: dict[str, int], arrays: list[NDArray[np.int64]]) -> str:
     hasher.update(json.dumps(metrics, sort_keys=True).encode())
     for array in arrays:
         hasher.update(str(array.shape).encode())
-        hasher.update(np.ascontiguousarray(array, "<i8").tobytes())
+        hasher.update(np.ascontiguousarray(array, "<i8").reshape(-1).data)
     return hasher.hexdigest()
 
 

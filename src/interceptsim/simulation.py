@@ -20,7 +20,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from interceptsim.compiled import cores
 from interceptsim.control import ControlPlane
@@ -147,7 +146,7 @@ def _in_columns(
         keep_posted=recorder is not None,
     )
     cut_us = network.every_us if network else DAY_US
-    by_day: list[NDArray[np.int64]] = []
+    by_day = np.zeros((days, *plane.take_day().shape), np.int64)
     decided_before = 0
     try:
         control.run_until(0)
@@ -163,7 +162,7 @@ def _in_columns(
                 control.run_until(edge)
             counts = plane.take_day()
             if day >= warm_up:
-                by_day.append(counts)
+                by_day[day - warm_up] = counts
             if recorder:
                 recorder.end_day()
             if progress:
@@ -174,7 +173,7 @@ def _in_columns(
     totals = plane.totals()
     made = decided_before + totals.made()
     told = control.handed_over, control.listed, control.posted, control.network_counts(), control.finish()
-    tally = Tally(totals, np.array(by_day), made, *told, control.wrongly_listed)
+    tally = Tally(totals, by_day, made, *told, control.wrongly_listed)
     return tally, plane.ordinary_time_ratio
 
 

@@ -173,6 +173,7 @@ class Response:
         self._state.now[NEXT_ARRIVAL] = 0 if people.internet > 0 else NEVER
         self._ledger = _empty_ledger(people, setting)
         self._learn, self._advance = ready(learn), ready(advance)
+        self._arrive, self._heed = ready(arrive), ready(heed)
         self._unasked: list[NDArray[np.int64]] = []  # places of people
         self._stories: list[tuple[np.ndarray, np.ndarray]] = []
         for kind in (NUMBERS, PERSONS, JOBS):
@@ -210,7 +211,7 @@ class Response:
             self._make_room(PERSONS, len(places))
             self._make_room(JOBS, 2 * len(places))
             self._keep_stories(len(places))
-            self._unasked.append(places[: arrive(self._state, self._ledger, until_us, places)])
+            self._unasked.append(places[: self._arrive(self._state, self._ledger, until_us, places)])
         self._ask()
         state = self._state
         people = len(state.persons) - int(state.now[PERSONS])
@@ -270,8 +271,9 @@ class Response:
             warnings = policy.respond(contacts)
             if warnings is not None and len(warnings.of):
                 _check(policy, warnings, contacts)
-                at_us, ratio = np.asarray(warnings.at_us, np.int64), np.asarray(warnings.heed_ratio, np.float64)
-                heed(self._state, places[warnings.of], at_us, ratio, stream_id(policy.id))
+                at_us = np.ascontiguousarray(warnings.at_us, np.int64)
+                ratio = np.ascontiguousarray(warnings.heed_ratio, np.float64)
+                self._heed(self._state, places[warnings.of], at_us, ratio, stream_id(policy.id))
 
     def _keep_stories(self, more: int) -> None:
         """Set down the stories kept so far, and make room for `more` people beside those who are there."""
