@@ -638,9 +638,11 @@ def _ahead_by(us: int) -> type[ControlPlane]:
     class Ahead(ControlPlane):
         def __init__(self, *given: Any, **options: Any) -> None:
             super().__init__(*given, **options)
-            for desk in self._desks:
-                put = desk.put
-                desk.put = lambda words, known_us, put=put: put(words, known_us - us)  # type: ignore[method-assign]
+            for _, waiting in self._lists:
+                wait = waiting.wait
+                waiting.wait = (  # type: ignore[method-assign]
+                    lambda words, known_us, was_us, wait=wait: wait(words, known_us - us, was_us)
+                )
 
     return Ahead
 

@@ -87,17 +87,12 @@ class _Worker:
 
 
 class _Agenda:
-    """Lines that may attempt something on the day at hand, cut into blocks of which threads take one after another.
+    """Lines that may attempt something on the day at hand, cut into blocks of which threads take one after another."""
 
-    Blocks are of fraudsters' lines, or, from `ordinary` on, of others.
-    """
-
-    def __init__(self, due: NDArray[np.int64], pieces: int, first_ordinary: int) -> None:
+    def __init__(self, due: NDArray[np.int64], pieces: int) -> None:
         self.due = due
-        self.ordinary = int(np.searchsorted(due, first_ordinary))
         size = max(256, -(-len(due) // pieces))
-        parts = (0, self.ordinary), (self.ordinary, len(due))
-        self.blocks = [(at, min(at + size, end)) for first, end in parts for at in range(first, end, size)]
+        self.blocks = [(at, min(at + size, len(due))) for at in range(0, len(due), size)]
 
 
 def _attempts_in(slice_us: int, world: World) -> float:
@@ -112,7 +107,8 @@ def _attempts_in(slice_us: int, world: World) -> float:
 class DataPlane:
     """All lines of a run and the rules' state; decides slice after slice.
 
-    `decided_us` is the time, from the start of the run, up to which everything is decided.
+    `decided_us` is the time, from the start of the run, up to which everything is decided, but for ordinary callers:
+    nothing that control does reaches them but the network's state, so they are decided a day at a time, at its end.
     `record` is called with a batch of decided rows and their number, under no particular order of batches.
     `slice_us` is about how far it is advanced at a time: threads are used where that much is worth sharing out.
     """
@@ -131,14 +127,17 @@ class DataPlane:
         self._lines = population.lines.copy()  # they live; the world may start another run
         self._core = core = world.core
         self._epoch_us = world.epoch_us
+        every_us = world.scenario.network.measure_every if world.scenario.network else DAY_US
         self._supply = Supply(
             key=world.key,
             reached=world.calendar.reached,
             weight=world.calendar.weight,
             carriers=world.carriers(),
             due_us=population.lines["first_us"].copy(),
-            lost=np.zeros(len(population.groups), np.uint64),
-            lag_us=np.zeros(len(population.groups), np.int64),
+            lost=np.zeros((DAY_US // every_us, len(population.groups)), np.uint64),
+            lag_us=np.zeros((DAY_US // every_us, len(population.groups)), np.int64),
+            now=np.zeros(2, np.int64),
+            every_us=every_us,
             validity_us=validity_of(world.scenario.network, population.names),
             epoch_us=world.epoch_us,
             end_us=world.to_hour * HOUR_US,
@@ -176,7 +175,7 @@ class DataPlane:
         self._agenda_until_us = 0
         ordinary = np.flatnonzero(population.ordinary[population.lines["group"]])
         self._first_ordinary = int(ordinary[0]) if len(ordinary) else population.shared_from
-        self._own = self._shared = _Agenda(np.zeros(0, np.int64), 1, 0)
+        self._own = self._shared = self._ordinary = _Agenda(np.zeros(0, np.int64), 1)
         self.decided_us = 0
 
     def close(self) -> None:
@@ -187,14 +186,16 @@ class DataPlane:
     def advance(self, until_us: int, meanwhile: Callable[[], None] | None = None) -> np.ndarray:
         """Decide everything before `until_us`; return what control is to know (`WORD`), in order of time.
 
-        Where there are threads they begin at once, while this one first does what is to be done `meanwhile`.
+        Ordinary callers' lines follow when a day is over. Where there are threads they begin at once, while this one
+        first does what is to be done `meanwhile`.
         """
         if until_us > self._agenda_until_us:
             self._look_ahead(until_us)
-        blocks = itertools.count()
-        self._in_threads(lambda worker: self._decide_own(worker, until_us, blocks), meanwhile)
+        self._decide_own(self._own, until_us, meanwhile)
         if self._shared.blocks:
             self._decide_shared(until_us)
+        if until_us == self._agenda_until_us:
+            self._decide_own(self._ordinary, until_us)
         self.decided_us = until_us
         words = [worker.work.words[: worker.told] for worker in self._workers if worker.told]
         if not words:
@@ -208,11 +209,11 @@ class DataPlane:
         day_ends_us = -(-until_us // DAY_US) * DAY_US
         shared_from, last, due_us = self._population.shared_from, len(self._lines), self._supply.due_us
         pieces = 8 * len(self._workers) if self._pool else 1
-        self._own = _Agenda(lines_due(due_us, 0, shared_from, day_ends_us), pieces, self._first_ordinary)
-        self._shared = _Agenda(lines_due(due_us, shared_from, last, day_ends_us), pieces, last)
+        parts = (0, self._first_ordinary), (self._first_ordinary, shared_from), (shared_from, last)
+        agendas = (_Agenda(lines_due(due_us, *part, day_ends_us), pieces) for part in parts)
+        self._own, self._ordinary, self._shared = agendas
         self._agenda_until_us = day_ends_us
-        for worker in self._workers:
-            worker.work = worker.work._replace(agenda=self._own.due)
+        self._supply.now[1] = self._epoch_us + day_ends_us - DAY_US
 
     def _in_threads(self, work: Callable[[_Worker], None], meanwhile: Callable[[], None] | None = None) -> None:
         """Let every thread do a part of some work, this one too, if something else `meanwhile` then after that."""
@@ -223,12 +224,18 @@ class DataPlane:
         for job in jobs:
             job.result()
 
-    def _decide_own(self, worker: _Worker, until_us: int, blocks: itertools.count[int]) -> None:
-        """Decide blocks of lines that own what they present, one after another, until none is left."""
-        agenda, one_batch = self._own, self._record is not None
+    def _decide_own(self, agenda: _Agenda, until_us: int, meanwhile: Callable[[], None] | None = None) -> None:
+        """Decide lines that own what they present, and do something `meanwhile`."""
+        for worker in self._workers:
+            worker.work = worker.work._replace(agenda=agenda.due)
+        blocks = itertools.count()
+        self._in_threads(lambda worker: self._decide_blocks(worker, agenda, until_us, blocks), meanwhile)
+
+    def _decide_blocks(self, worker: _Worker, agenda: _Agenda, until_us: int, blocks: itertools.count[int]) -> None:
+        """Decide blocks of such lines, one after another, until none is left."""
+        one_batch, of_ordinary = self._record is not None, agenda is self._ordinary
         while (block := next(blocks)) < len(agenda.blocks):
             cursor, stop = agenda.blocks[block]
-            of_ordinary = cursor >= agenda.ordinary
             pending = 0
             worker.busy_ns[of_ordinary] -= time.perf_counter_ns()
             while cursor < stop or pending:
@@ -386,8 +393,9 @@ class DataPlane:
         """
         if from_us != self.decided_us:
             raise LookaheadError("network.measure_every", from_us, self.decided_us)
-        self._supply.lost[:] = lost
-        self._supply.lag_us[:] = lag_us
+        supply = self._supply
+        supply.now[0] = interval = from_us % DAY_US // supply.every_us
+        supply.lost[interval], supply.lag_us[interval] = lost, lag_us
 
     @property
     def ordinary_time_ratio(self) -> float:

@@ -23,7 +23,7 @@ from interceptsim.compiled import Column, Record, Scalar, Table, allocating_kern
 from interceptsim.filtering.kernels import decide
 from interceptsim.randomness import draw
 from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP, WORD
-from interceptsim.traffic.fates import fates_of
+from interceptsim.traffic.fates import fates_of, interval_of
 from interceptsim.traffic.kernels import generate
 from interceptsim.traffic.lines import react
 from interceptsim.traffic.records import CLI_OWN, NEVER, Work
@@ -182,7 +182,7 @@ def account(work: Work, n: Scalar, held: Scalar) -> int:
             load[g, 0] += 1
             load[g, 1] += busy
             if outcome == DELIVERED:
-                late = lag_us[g]
+                late = lag_us[interval_of(supply, group, time_us[r]), g]
                 if late > validity_us[g]:
                     outcome = EXPIRED
                 elif at + late > end_us:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interceptsim.randomness import stream_id
-from interceptsim.response.person_kernels import words_of
+from interceptsim.response.person_kernels import draws_of
 
 __all__ = ["ORIGINS", "Contacts", "ResponsePolicy", "Warnings"]
 
@@ -78,8 +78,8 @@ class Contacts:
 
     def draw(self, name: str) -> NDArray[np.float64]:
         """Return a draw of each person's own between 0 and 1, float64; another `name` gives another."""
-        word: NDArray[np.float64] = (words_of(self._persons, self._key, stream_id(name)) + 0.5) / 2.0**32
-        return word
+        drawn: NDArray[np.float64] = draws_of(self._persons, self._key, stream_id(name))
+        return drawn
 
 
 @dataclass(frozen=True)

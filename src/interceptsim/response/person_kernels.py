@@ -57,12 +57,13 @@ def words_for(state: State, person: Record, which: Scalar) -> tuple[Scalar, Scal
 
 
 @allocating_kernel
-def words_of(persons: Table, key: Column, salt: Scalar) -> Column:
-    """Return a 32-bit word (float64) for each person, keyed by `salt`, a 32-bit id."""
+def draws_of(persons: Table, key: Column, salt: Scalar) -> Column:
+    """Return a draw between 0 and 1 (float64) for each person, keyed by `salt`, a 32-bit id."""
     out = np.empty(persons.shape[0], np.float64)
     for k in range(persons.shape[0]):
         p = persons[k]
-        out[k] = draw(key[0], key[1], p.stream ^ np.uint64(salt), p.entity, p.ordinal << 8)[0]
+        word = draw(key[0], key[1], p.stream ^ np.uint64(salt), p.entity, p.ordinal << 8)[0]
+        out[k] = (np.float64(word) + 0.5) / 4294967296.0
     return out
 
 

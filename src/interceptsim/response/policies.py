@@ -216,7 +216,7 @@ class RemindOverseasCall(ResponsePolicy):
         since_us = (self.since - _EPOCH).days * DAY_US - _LOCAL_US
         shown = contacts.draw(f"{self.id}/shown") < self.shown_ratio
         called = contacts.overseas & (contacts.origin == ORIGINS.index("voice"))
-        of = np.flatnonzero(called & shown & (contacts.date_us >= since_us))
+        (of,) = (called & shown & (contacts.date_us >= since_us)).nonzero()
         return Warnings(of, contacts.time_us[of], np.full(len(of), self.heed_ratio))
 
 
@@ -234,7 +234,7 @@ class AlertInApp(ResponsePolicy):
 
     def respond(self, contacts: Contacts) -> Warnings:
         """Warn those who have the app, if it knows what reaches them."""
-        of = np.flatnonzero(contacts.draw(f"{self.id}/alerted") < self.installed_ratio * self.known_ratio)
+        (of,) = (contacts.draw(f"{self.id}/alerted") < self.installed_ratio * self.known_ratio).nonzero()
         return Warnings(of, contacts.time_us[of] + self.delay, np.full(len(of), self.heed_ratio))
 
 
@@ -247,7 +247,7 @@ class TakeDownSites(ResponsePolicy):
     def respond(self, contacts: Contacts) -> Warnings:
         """Break off the contact of those who would have met fraud on a site that is gone."""
         gone = contacts.draw(f"{self.id}/gone") < self.gone_ratio
-        of = np.flatnonzero(gone & (contacts.origin == _INTERNET))
+        (of,) = (gone & (contacts.origin == _INTERNET)).nonzero()
         return Warnings(of, contacts.time_us[of], np.ones(len(of)))
 
 
@@ -270,7 +270,7 @@ class RaiseAwareness(ResponsePolicy):
         """Make some people see through it at once."""
         since_us = (self.since - _EPOCH).days * DAY_US - _LOCAL_US
         reached = contacts.draw(f"{self.id}/reached") < self.reached_ratio
-        of = np.flatnonzero(reached & (contacts.date_us >= since_us))
+        (of,) = (reached & (contacts.date_us >= since_us)).nonzero()
         days = (contacts.date_us[of] - since_us) // DAY_US
         left = [exp_of(-_LN2 * day * DAY_US / self.half_life) for day in days.tolist()]
         return Warnings(of, contacts.time_us[of], self.effect_ratio * np.array(left, np.float64))

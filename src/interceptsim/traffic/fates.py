@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from interceptsim.attempts import ANSWERED, DELIVERED, FAILED, INTERCEPT, LABEL, LOST, SMS, UNANSWERED, Rows
-from interceptsim.compiled import Column, Scalar, Table, kernel
+from interceptsim.compiled import Column, Record, Scalar, Table, kernel
 from interceptsim.randomness import (
     DELAY_CONSTANT,
     DELAY_EXPONENTIAL,
@@ -20,7 +20,15 @@ from interceptsim.randomness import (
 )
 from interceptsim.traffic.records import Draws, Supply
 
-__all__ = ["fates_of"]
+__all__ = ["fates_of", "interval_of"]
+
+
+@kernel
+def interval_of(supply: Supply, group: Record, time_us: Scalar) -> Scalar:
+    """Return whose interval's network an attempt meets: the one at hand, but ordinary callers come for a whole day."""
+    if group.ordinary:
+        return np.uint64((time_us - supply.now[1]) // supply.every_us)
+    return np.uint64(supply.now[0])
 
 
 @kernel
@@ -55,7 +63,7 @@ def fates_of(lines: Table, groups: Table, supply: Supply, rows: Rows, n: Scalar,
     circuit is wanted (`busy_us`), and 32-bit draws for what people then do (`drawn`); and us of talk into
     `rows.duration_us`, of calls that are not lost.
     """
-    which, code, channel = rows.line, rows.code, rows.channel
+    which, code, channel, times = rows.line, rows.code, rows.channel, rows.time_us
     m = _draw_all(lines, groups, supply, rows, n, draws)
     chosen, w0, w1, w2, w3 = draws.line, draws.w0, draws.w1, draws.w2, draws.w3
     outcome, busy_us, word = draws.ended, draws.busy_us, draws.drawn
@@ -99,7 +107,7 @@ def fates_of(lines: Table, groups: Table, supply: Supply, rows: Rows, n: Scalar,
                 elif talk.kind != DELAY_CONSTANT:
                     g -= 1
                     of[g], of_word[g], scale[g], sigma[g] = -1 - r, w2[k], talk.scale, talk.sigma
-        outcome[at] = LOST if w0[k] < lost[np.uint64(line.group)] else ended
+        outcome[at] = LOST if w0[k] < lost[interval_of(supply, group, times[at]), np.uint64(line.group)] else ended
     exponentials(of_word, scale, e, draws.delay_us)
     _add_delays(of, draws.delay_us, e, busy_us, talk_us)
     lognormals(of_word[g:], scale[g:], sigma[g:], of.shape[0] - g, draws.delay_us)

@@ -161,8 +161,11 @@ class Supply(NamedTuple):
     carriers     uint8 (256,)               carrier of each value of a byte of a hashed number
     due_us       int64 (lines,)             when the next attempt of each line falls due; apart from the lines, since in
                                             most slices that is all that is read of most of them
-    lost         uint64 (groups,)           threshold of the draw for finding no circuit free, posted
-    lag_us       int64 (groups,)            how long a message takes to be delivered, posted
+    lost         uint64 (intervals, groups) threshold of the draw for finding no circuit free, posted for each interval
+                                            of the day at hand
+    lag_us       int64 (intervals, groups)  how long a message takes to be delivered, posted likewise
+    now          int64 (2,)                 the interval at hand, and the start of its day, UTC us
+    every_us     how long an interval is
     validity_us  int64 (groups,)            one that takes longer expires
     epoch_us     the start of the run, UTC us
     end_us       the end of the run, us from its start
@@ -180,6 +183,8 @@ class Supply(NamedTuple):
     due_us: NDArray[np.int64]
     lost: NDArray[np.uint64]
     lag_us: NDArray[np.int64]
+    now: NDArray[np.int64]
+    every_us: int
     validity_us: NDArray[np.int64]
     epoch_us: int
     end_us: int
