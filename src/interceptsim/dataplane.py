@@ -75,9 +75,9 @@ class _Worker:
         if wanted > len(words):
             self.work = self.work._replace(words=joined([words, np.zeros(wanted, WORD)]))
 
-    def sharing(self, agenda: NDArray[np.int64], index: NumberIndex) -> Work:
+    def sharing(self, index: NumberIndex) -> Work:
         """Return the same for lines that share numbers."""
-        return self.work._replace(agenda=agenda, state=index.state)
+        return self.work._replace(state=index.state)
 
     def time_fraud(self, work: Callable[..., None], *given: Any) -> None:
         """Do some work on fraudsters' lines."""
@@ -158,7 +158,6 @@ class DataPlane:
                     lines=self._lines,
                     groups=population.groups,
                     supply=self._supply,
-                    agenda=np.zeros(0, np.int64),
                     ops=core.ops,
                     pool=core.pool,
                     state=self._state,
@@ -226,8 +225,6 @@ class DataPlane:
 
     def _decide_own(self, agenda: _Agenda, until_us: int, meanwhile: Callable[[], None] | None = None) -> None:
         """Decide lines that own what they present, and do something `meanwhile`."""
-        for worker in self._workers:
-            worker.work = worker.work._replace(agenda=agenda.due)
         blocks = itertools.count()
         self._in_threads(lambda worker: self._decide_blocks(worker, agenda, until_us, blocks), meanwhile)
 
@@ -240,11 +237,11 @@ class DataPlane:
             worker.busy_ns[of_ordinary] -= time.perf_counter_ns()
             while cursor < stop or pending:
                 if self._core.says:
-                    n, cursor, pending = generate(worker.work, until_us, cursor, stop, pending)
+                    n, cursor, pending = generate(worker.work, agenda.due, until_us, cursor, stop, pending)
                     self._settle(worker, worker.work, n)
                     continue
                 to = until_us, cursor, stop, pending, worker.told, one_batch
-                cursor, pending, n, worker.told = worker.advance_lines(worker.work, *to)
+                cursor, pending, n, worker.told = worker.advance_lines(worker.work, agenda.due, *to)
                 self._keep(worker, n)
                 worker.make_room()
             worker.busy_ns[of_ordinary] += time.perf_counter_ns()
@@ -295,7 +292,8 @@ class DataPlane:
         while not decided:
             index.reserve(index.held + len(worker.presented))
             cursor, pending, waiting, index.held, worker.told, decided = worker.advance_shared(
-                worker.sharing(self._shared.due, index),
+                worker.sharing(index),
+                self._shared.due,
                 worker.presented,
                 index.table,
                 index.held,
@@ -312,13 +310,12 @@ class DataPlane:
     def _present(self, worker: _Worker, until_us: int, blocks: itertools.count[int]) -> None:
         """Generate blocks of lines that share numbers, one after another, until none is left."""
         agenda = self._shared
-        work = worker.work._replace(agenda=agenda.due)
         while (block := next(blocks)) < len(agenda.blocks):
             cursor, stop = agenda.blocks[block]
             pending = 0
             while cursor < stop or pending:
                 to = until_us, cursor, stop, pending, worker.waiting
-                cursor, pending, worker.waiting = present_lines(work, worker.presented, *to)
+                cursor, pending, worker.waiting = present_lines(worker.work, agenda.due, worker.presented, *to)
                 if cursor < stop or pending:
                     worker.presented = joined([worker.presented, np.zeros_like(worker.presented)])
 
@@ -331,7 +328,7 @@ class DataPlane:
             cursor = 0
             index.reserve(index.held + len(order))
             while cursor < len(order):
-                work = worker.sharing(self._shared.due, index)
+                work = worker.sharing(index)
                 if self._core.says:
                     n, cursor = take_presented(presented, order, cursor, work.hindsight, work.rows)
                     index.find(work.rows, n)

@@ -252,7 +252,14 @@ def words_fit(work: Work, held: Scalar) -> bool:
 
 @kernel
 def advance_lines(
-    work: Work, until_us: Scalar, cursor: Scalar, stop: Scalar, pending: Scalar, held: Scalar, one_batch: Scalar
+    work: Work,
+    agenda: Column,
+    until_us: Scalar,
+    cursor: Scalar,
+    stop: Scalar,
+    pending: Scalar,
+    held: Scalar,
+    one_batch: Scalar,
 ) -> tuple[int, int, int, int]:
     """Generate, decide and account for the attempts before `until_us` of lines `cursor` to `stop` of an agenda.
 
@@ -261,7 +268,7 @@ def advance_lines(
     """
     n = 0
     while (cursor < stop or pending > 0) and words_fit(work, held):
-        n, cursor, pending = generate(work, until_us, cursor, stop, pending)
+        n, cursor, pending = generate(work, agenda, until_us, cursor, stop, pending)
         decide(work.ops, work.pool, work.rows, n, work.state)
         held = account(work, n, held)
         if one_batch:

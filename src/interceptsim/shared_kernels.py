@@ -45,6 +45,7 @@ PRESENTED = np.dtype(
 @kernel
 def present_lines(
     work: Work,
+    agenda: Column,
     presented: Table,
     until_us: Scalar,
     cursor: Scalar,
@@ -58,7 +59,7 @@ def present_lines(
     """
     rows = work.rows
     while (cursor < stop or pending > 0) and held + rows.time_us.shape[0] <= presented.shape[0]:
-        n, cursor, pending = generate(work, until_us, cursor, stop, pending)
+        n, cursor, pending = generate(work, agenda, until_us, cursor, stop, pending)
         for r in range(n):
             one = presented[held + r]
             one.time_us = rows.time_us[r]
@@ -153,6 +154,7 @@ def decide_presented(
 @allocating_kernel
 def advance_shared(
     work: Work,
+    agenda: Column,
     presented: Table,
     table: Column,
     known: Scalar,
@@ -168,8 +170,8 @@ def advance_shared(
     (cursor, lines pending, attempts waiting, numbers known, words held, whether all is decided); where it is not,
     nothing is, and more room is needed.
     """
-    stop = work.agenda.shape[0]
-    cursor, pending, waiting = present_lines(work, presented, until_us, cursor, stop, pending, waiting)
+    stop = agenda.shape[0]
+    cursor, pending, waiting = present_lines(work, agenda, presented, until_us, cursor, stop, pending, waiting)
     if cursor < stop or pending > 0 or not words_fit(work, held + 3 * waiting):
         return cursor, pending, waiting, known, held, False
     if waiting > 0:

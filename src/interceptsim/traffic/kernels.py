@@ -24,12 +24,14 @@ _FETCHED_AHEAD = 8  # lines; a look at one takes about a tenth of the time that 
 
 
 @kernel
-def _look_ahead(work: Work, until_us: Scalar, cursor: Scalar, stop: Scalar, pending: Scalar) -> tuple[int, int, int]:
+def _look_ahead(
+    work: Work, agenda: Column, until_us: Scalar, cursor: Scalar, stop: Scalar, pending: Scalar
+) -> tuple[int, int, int]:
     """Choose lines and how many draws to make for each: about as many as attempts are due before `until_us`.
 
     Return (lines chosen, cursor, lines still pending); the names of the draws are written into `draws`.
     """
-    lines, groups, agenda, supply, draws = work.lines, work.groups, work.agenda, work.supply, work.draws
+    lines, groups, supply, draws = work.lines, work.groups, work.supply, work.draws
     room = draws.ordinal.shape[0]
     stream, entity, ordinal = draws.stream, draws.entity, draws.ordinal
     chosen, first, waiting, weight, due_us = draws.line, draws.first, draws.pending, supply.weight, supply.due_us
@@ -128,7 +130,9 @@ def _prepare(supply: Supply, draws: Draws, n: Scalar) -> None:
 
 
 @kernel
-def generate(work: Work, until_us: Scalar, cursor: Scalar, stop: Scalar, pending: Scalar) -> tuple[int, int, int]:
+def generate(
+    work: Work, agenda: Column, until_us: Scalar, cursor: Scalar, stop: Scalar, pending: Scalar
+) -> tuple[int, int, int]:
     """Emit attempts before `until_us` of lines `cursor` to `stop` of an agenda into rows, each line's in order.
 
     Return (rows filled, cursor, pending), to be called with again until the cursor is `stop` and nothing is
@@ -137,7 +141,7 @@ def generate(work: Work, until_us: Scalar, cursor: Scalar, stop: Scalar, pending
     """
     lines, groups, supply, draws, rows = work.lines, work.groups, work.supply, work.draws, work.rows
     daily, folds, idle_us = work.accounts.daily, work.accounts.folds, work.accounts.idle_us
-    chosen, cursor, pending = _look_ahead(work, until_us, cursor, stop, pending)
+    chosen, cursor, pending = _look_ahead(work, agenda, until_us, cursor, stop, pending)
     _prepare(supply, draws, draws.first[chosen])
     key0, key1, epoch_us = supply.key[0], supply.key[1], supply.epoch_us
     reached, weight, counted_us, end_us = supply.reached, supply.weight, supply.counted_us, supply.end_us

@@ -235,7 +235,6 @@ class Work(NamedTuple):
     lines      LINE (lines,)            those of all threads; a thread touches only the ones that it is given
     groups     GROUP (groups,)
     supply     what all lines share
-    agenda     int64, rising            lines that may attempt something on the day at hand
     ops, pool  int64                    the compiled filter, as `filtering.plan` lays it out
     state      int64 (slots, words)     what rules remember of each number, by `rows.slot`
     hindsight  int64 (rules, 4)         what of an attempt's fate goes into it
@@ -248,7 +247,6 @@ class Work(NamedTuple):
     lines: Table
     groups: Table
     supply: Supply
-    agenda: NDArray[np.int64]
     ops: NDArray[np.int64]
     pool: NDArray[Any]
     state: NDArray[np.int64]
