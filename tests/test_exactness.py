@@ -20,13 +20,15 @@ from interceptsim import control, dataplane, reference, simulation
 from interceptsim.control import ControlPlane
 from interceptsim.dataplane import DataPlane
 from interceptsim.errors import LookaheadError
+from interceptsim.findings import Findings
 from interceptsim.randomness import draw, stream_id
+from interceptsim.recorder import Recorder
 from interceptsim.reference import ReferenceEngine
-from interceptsim.results import Posting, Recorder, RunResult
+from interceptsim.results import RunResult
 from interceptsim.scenario import Scenario
 from interceptsim.simulation import run
 from interceptsim.units import DAY_US, Delay
-from interceptsim.world import World
+from interceptsim.world import Posting, World
 
 MINUTE, HOUR = 60_000_000, 3_600_000_000
 SCENARIOS, TIES = 220, 40
@@ -512,8 +514,9 @@ def test_a_naive_control_plane_gives_the_same_run(seed: int) -> None:
     assert fast.changes is not None
     assert fast.changes.height > 10
     assert min(fast.metrics[name] for name in ("trunk t.lost", "smsc s.expired", "smsc s.delivered")) > 0
-    assert world.changes_frame(tally.posted).equals(fast.changes)
-    assert world.metrics(tally) == fast.metrics
+    findings = Findings(world, tally)
+    assert findings.changes().equals(fast.changes)
+    assert findings.metrics() == fast.metrics
     decided, _ = recorder.finish()
     assert isinstance(decided, pl.DataFrame)
     assert decided.equals(fast.decisions)

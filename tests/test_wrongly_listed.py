@@ -227,7 +227,8 @@ def test_where_nobody_is_met_the_estimate_is_a_bound(minimal: Scenario) -> None:
     found = world.wrongly_listed()
     assert found is not None
     lines, full = np.ones((50, len(world.population.groups)), np.int64), world.population.full_lines
-    told = {name: e for name, e, _, _ in wrongly_listed_estimates(found, lines, full, world.strata, 300, 1000)}
+    strata = np.diag(world.population.weights)
+    told = {name: e for name, e, _, _ in wrongly_listed_estimates(found, lines, full, strata, 300, 1000)}
     assert (told["recycled numbers.people cut off"].value, told["recycled numbers.people cut off"].high) == (0, 3000)
 
 

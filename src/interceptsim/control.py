@@ -23,8 +23,8 @@ from interceptsim.response.police import hand_over_times
 from interceptsim.response.publication import Publication
 from interceptsim.response.records import NEVER
 from interceptsim.response.wrongly_listed import WronglyListed
-from interceptsim.results import Posting
 from interceptsim.scenario import Scenario
+from interceptsim.world import Posting
 
 __all__ = ["MEASUREMENT", "PUBLICATION", "RESPONSE", "ControlPlane", "Port"]
 

@@ -57,8 +57,8 @@ from interceptsim.randomness import (
     threshold,
     unit,
 )
+from interceptsim.recorder import Recorder
 from interceptsim.response.police import COMPLAINED, ENGAGED, FOUND, GIVEN_UP, WORD
-from interceptsim.results import Recorder
 from interceptsim.traffic.adaptation import MoveToMessages, RotateNumbers, SlowDown, SpreadEntries, acts_on
 from interceptsim.traffic.model import CallerGroup, LineGroup, Profile
 from interceptsim.traffic.population import FOLDS, PANEL_STEP

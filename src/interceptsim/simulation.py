@@ -25,8 +25,10 @@ from interceptsim.compiled import cores
 from interceptsim.control import ControlPlane
 from interceptsim.dataplane import BATCH_ROWS, DataPlane
 from interceptsim.errors import ConfigurationError
+from interceptsim.findings import Findings
+from interceptsim.recorder import Recorder
 from interceptsim.reference import ReferenceEngine
-from interceptsim.results import Recorder, RunResult, digest_of
+from interceptsim.results import RunResult, digest_of
 from interceptsim.scenario import MIN_SLICE_US, Scenario
 from interceptsim.traffic.bands import bands_of
 from interceptsim.traffic.population import FOLDS
@@ -94,8 +96,8 @@ def run(
         tally, time_ratio = ReferenceEngine(world, recorder).run(progress), None
     else:
         tally, time_ratio = _in_columns(world, recorder, threads, slice_us, batch_rows, progress)
-    metrics = world.metrics(tally)
-    harm = world.harm(tally)
+    findings = Findings(world, tally)
+    metrics, harm = findings.metrics(), findings.harm
     recorded, before = recorder.finish() if recorder else (None, None)
     return RunResult(
         scenario=scenario,
@@ -107,9 +109,9 @@ def run(
         engine=engine,
         attempts=tally.attempts,
         metrics=metrics,
-        targets=world.targets(tally),
-        summary=world.summary(tally),
-        daily=world.daily_frame(tally.daily),
+        targets=findings.targets(),
+        summary=findings.summary(),
+        daily=findings.daily(),
         harm=harm.frame() if harm else None,
         harm_daily=harm.daily() if harm else None,
         desks=harm.desks() if harm else None,
@@ -117,7 +119,7 @@ def run(
         decisions=recorded,
         warm_up=before,
         truth=pl.DataFrame(vars(world.population.truth())) if recorder else None,
-        changes=world.changes_frame(tally.posted) if recorder else None,
+        changes=findings.changes() if recorder else None,
         wall_s=time.perf_counter() - started,
         compile_s=compile_s,
         peak_rss_bytes=peak_rss_bytes(),
