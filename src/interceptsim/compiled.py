@@ -122,6 +122,7 @@ def ready(compiled: Function) -> Function:
 
 def _compiled(function: Function, *, counts: bool) -> Function:
     options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": counts}
+    options["no_cfunc_wrapper"] = True  # nobody calls kernels by address; it would be compiled for each
     compiled: Any = njit(**options)(function)
     kept = compiled._cache._cache_file  # noqa: SLF001  numba has no other way to say what a kernel depends on
     kept._source_stamp = (kept._source_stamp, _stamp(function.__module__))  # noqa: SLF001
