@@ -128,7 +128,7 @@ def _publish(
             else:
                 due[entries] = k
                 entries += 1
-    words, known_us = np.empty(entries - backs, WORD), np.empty(entries - backs, np.int64)
+    words, known_us = np.empty(entries, WORD), np.empty(entries, np.int64)
     n = 0
     for k in range(entries):
         word = waiting[due[k]]
@@ -152,4 +152,4 @@ def _publish(
             drawn = draw(key[0], key[1], w.stream ^ rule.unblocked_salt, w.index, w.generation)[0]
             if drawn < rule.unblocked_bound:
                 until_us[k] = from_us[k] + delay_of_number(w, key[0], key[1], rule.unblock_salt, rule.unblock)
-    return words, known_us, from_us, until_us
+    return words[:n], known_us[:n], from_us, until_us
