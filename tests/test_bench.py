@@ -39,6 +39,7 @@ def test_the_stateless_mix_is_decided_alike_by_all_and_read_at_the_floor() -> No
     assert rows["numpy"].witness == rows["duckdb"].witness == rows["interceptsim"].witness > SMALL * 0.05
 
 
+@pytest.mark.slow
 def test_stateful_workloads_agree_with_the_twin_row_by_row() -> None:
     for name in ("stateful mix", "chain of ten"):
         rows = list(bench.interceptmark([name], n=SMALL, rounds=1))
@@ -81,6 +82,7 @@ def test_an_unknown_workload_is_refused_with_the_nearest() -> None:
 # The year suite.
 
 
+@pytest.mark.slow
 def test_the_year_suite_sets_columns_beside_the_reference_bare_simpy_and_draws() -> None:
     rows = list(bench_year.year(**TINY))
     assert [(row.engine, row.threads) for row in rows] == [
@@ -108,6 +110,7 @@ def test_the_year_suite_sets_columns_beside_the_reference_bare_simpy_and_draws()
         assert row.ratio == pytest.approx(row.ns / two.ns)
 
 
+@pytest.mark.slow
 def test_what_both_engines_made_of_the_same_days_is_the_witness() -> None:
     [row] = [row for row in bench_year.year(**TINY) if row.engine == "reference"]
     scenario = load("china-2025").replace({"period.warm_up": "1d", "traffic.sample_ratio": 1 / 50_000})
@@ -116,6 +119,7 @@ def test_what_both_engines_made_of_the_same_days_is_the_witness() -> None:
     assert row.witness == found.metrics["voice.intercepted"] + found.metrics["sms.intercepted"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "changed"), [("reference", {"digest": "another"}), ("reference", {"attempts": 1}), ("columnar", {})]
 )
@@ -152,6 +156,7 @@ def test_bare_simpy_ends_every_call() -> None:
     assert bench_year.calls(500) == 500
 
 
+@pytest.mark.slow
 def test_the_command_gives_the_year_suite_in_the_same_form(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
 

@@ -145,6 +145,7 @@ points = 4
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["morris", "sobol"])
 def test_sensitivity_prints_what_matters_what_has_no_effect_and_where_rankings_change(here, method):
     (here / "what.toml").write_text(SENSITIVE, encoding="utf-8")
@@ -181,6 +182,7 @@ def test_a_mistake_in_a_sensitivity_study_is_told_in_one_line(here):
 # Optimise
 
 
+@pytest.mark.slow
 def test_a_search_prints_its_front(here):
     aims = """
 [optimise]
@@ -251,6 +253,7 @@ def test_a_prediction_is_told_as_one():
     assert json.loads(answer(*options, "--json"))["factor"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mine")
 def test_a_profile_says_what_cannot_be_told_apart_and_the_band_that_leaves():
     options = ["calibrate", "mine.toml", "--scale", "1:500", "--seeds", 4, "--profile", "0.15,0.99", "--workers", 2]

@@ -15,6 +15,7 @@ from interceptsim import compiled
 from interceptsim.response.police import WORD
 
 
+@pytest.mark.slow
 def test_a_kernel_is_compiled_again_where_a_helper_or_constant_of_another_module_changed(tmp_path):
     package = tmp_path / "interceptsim"
     package.mkdir()

@@ -330,20 +330,20 @@ def seeds(n: int, quick: int) -> list[Any]:
     return [seed if seed < quick else pytest.param(seed, marks=pytest.mark.slow) for seed in range(n)]
 
 
-@pytest.mark.parametrize("seed", seeds(SCENARIOS, 60))
+@pytest.mark.parametrize("seed", seeds(SCENARIOS, 12))
 def test_both_engines_find_the_same_for_every_attempt(seed: int) -> None:
     _, slow, fast = both(seed)
     assert differences(slow, fast) == []
 
 
-@pytest.mark.parametrize("seed", seeds(SCENARIOS, 60))
+@pytest.mark.parametrize("seed", seeds(SCENARIOS, 12))
 def test_a_run_that_records_nothing_is_the_same(seed: int) -> None:
     scenario, slow, _ = both(seed)
     options = options_of(scenario, seed) | {"threads": Random(seed).choice([1, 1, 2])}
     assert run(scenario, seed=seed, scale=slow.scale, **options).digest == slow.digest
 
 
-@pytest.mark.parametrize("seed", seeds(TIES, 15))
+@pytest.mark.parametrize("seed", seeds(TIES, 4))
 def test_both_engines_agree_where_much_happens_at_one_microsecond(seed: int) -> None:
     scenario, slow, fast = both(seed, ties=True)
     assert differences(slow, fast) == []

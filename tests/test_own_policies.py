@@ -94,6 +94,7 @@ def test_changing_a_scenario_keeps_functions_and_arrays(minimal: Scenario) -> No
     compile_filter(changed.policies)
 
 
+@pytest.mark.slow
 def test_an_entry_point_makes_a_policy_known_to_toml(tmp_path: Path) -> None:
     (tmp_path / "night_calls.py").write_text(documented("class NightCalls"), "utf-8")
     info = tmp_path / "night_calls-1.0.dist-info"
@@ -118,6 +119,7 @@ def test_an_entry_point_makes_a_policy_known_to_toml(tmp_path: Path) -> None:
     assert "night-calls" in listed.stdout
 
 
+@pytest.mark.slow
 def test_code_named_in_toml_runs_only_where_python_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def everything(batch):\n    return batch.time_us > 0\n", "utf-8")
     (tmp_path / "chain.toml").write_text(

@@ -136,6 +136,7 @@ def test_a_sample_holds_a_fiftieth_of_the_lines_whole(busy: Scenario) -> None:
     assert sample.equals(kept)
 
 
+@pytest.mark.slow
 def test_a_run_decides_as_the_row_by_row_twin_where_no_list_is_posted(busy: Scenario) -> None:
     """Attempts of the whole run, warm-up left out, decided again one by one from what was recorded."""
     more = [

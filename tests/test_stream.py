@@ -38,6 +38,7 @@ def cut(batch, cuts):
     return [AttemptBatch.from_frame(frame[a:b]) for a, b in itertools.pairwise(edges)]
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 3000), max_size=6).map(sorted), st.integers(1, 3))
 @settings(max_examples=25)
 def test_where_batches_are_cut_changes_no_decision(cuts, threads):

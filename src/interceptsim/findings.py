@@ -7,6 +7,7 @@ never over attempts.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import itertools
 from collections.abc import Iterable, Iterator
 from typing import Literal
@@ -181,12 +182,25 @@ class Findings:
 
     def _lines(self, there: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return how many lines of each fold some groups have, int64 (FOLDS, groups)."""
-        lines = self.population.lines
-        count = np.zeros((FOLDS, len(self.channel)), np.int64)
-        np.add.at(count, (lines["fold"], lines["group"]), 1)
+        return self._all_lines * there
+
+    @functools.cached_property
+    def _all_lines(self) -> NDArray[np.int64]:
+        """How many lines of each fold each group has, int64 (FOLDS, groups)."""
+        lines, groups = self.population.lines, len(self.channel)
+        count = np.bincount(lines["fold"] * groups + lines["group"], minlength=FOLDS * groups).reshape(FOLDS, groups)
         messages = self.population.groups["messages"]
         count[:, messages[messages >= 0]] = count[:, messages >= 0]
-        return count * there
+        return count
+
+    @functools.cached_property
+    def _by_metric(self) -> list[dict[str, NDArray[np.int64]]]:
+        """The attempts that add up to each metric of each channel, int64 (FOLDS, groups)."""
+        folds = self.totals.folds
+        return [
+            {name: folds[:, :, of].sum(axis=2) for name, of in self._columns(channel).items()}
+            for channel in range(len(CHANNELS))
+        ]
 
     def _alike(self, whole: NDArray[np.float64], there: NDArray[np.bool_]) -> float:
         """Return how many lines would bound what was never seen as some groups do: by 3 over their number of all.
@@ -216,10 +230,7 @@ class Findings:
             channel = self._channel_of(there)
             status = "few lines" if n < FOLDS else "simulated"
             unit = "calls" if CHANNELS[channel] == "voice" else "messages"
-            found = {
-                metric: self._replicates(there, totals.folds[:, :, columns].sum(axis=2))
-                for metric, columns in self._columns(channel).items()
-            }
+            found = {metric: self._replicates(there, counted) for metric, counted in self._by_metric[channel].items()}
             full_lines = np.where(there, self.population.full_lines, 0.0)
             drawn = Replicates.of(self.latent, lines, full_lines, self.strata).estimate(n, whole)
             reach = (drawn.high - drawn.value) or whole
@@ -356,8 +367,8 @@ class Findings:
         for target in self.scenario.calibration:
             figure = ledger.figure(target.figure)
             there = self._parts()[target.channel]
-            columns = self._columns(CHANNELS.index(target.channel))["intercepted"]
-            replicates = self._replicates(there, self.totals.folds[:, :, columns].sum(axis=2))
+            counted = self._by_metric[CHANNELS.index(target.channel)]["intercepted"]
+            replicates = self._replicates(there, counted)
             lines = int(self.population.kept_lines[there].sum())
             estimate = replicates.estimate(lines, float(self.expected[there].sum()))
             reported = figure.value * self.days / target.days

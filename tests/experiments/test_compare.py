@@ -276,6 +276,7 @@ def test_the_most_replications_are_no_fewer_than_the_first(minimal):
 # Elsewhere
 
 
+@pytest.mark.slow
 def test_processes_and_threads_give_what_is_found_here(minimal):
     def mine(batch):
         return batch.channel == 0
@@ -491,6 +492,7 @@ def test_nothing_is_written_over(found, tmp_path):
     assert list(Path(tmp_path).iterdir()) == []
 
 
+@pytest.mark.slow
 def test_people_flip_where_their_stories_end_otherwise_and_nobody_does_under_the_same_scenario():
     china = ics.load("china-2025").replace({"people.internet": "4e8/year", "period.warm_up": "1d"})
     no_visits = {"policies.visit-in-person.enabled": False, "policies.call-96110.enabled": False}

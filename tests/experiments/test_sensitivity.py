@@ -167,6 +167,7 @@ def test_what_moves_calls_is_told_from_what_moves_messages_alone(minimal, tmp_pa
     assert found.as_json()["indices"] == found.indices.to_dicts()
 
 
+@pytest.mark.slow
 def test_sobols_shares_and_the_rankings_of_policies_come_from_the_same_runs(minimal, tmp_path):
     variants = {
         "no list": {"policies.reject-listed-numbers.enabled": False},

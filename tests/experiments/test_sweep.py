@@ -259,6 +259,7 @@ def test_a_sweep_of_which_no_point_fits_is_refused_and_nothing_is_made(minimal, 
 # Calibration
 
 
+@pytest.mark.slow
 def test_a_point_that_assumes_another_ratio_is_calibrated_once_and_the_counts_stay(minimal, tmp_path):
     target = {
         "id": "voice",
@@ -291,6 +292,7 @@ def test_a_point_that_assumes_another_ratio_is_calibrated_once_and_the_counts_st
 # Where runs are made
 
 
+@pytest.mark.slow
 def test_processes_threads_and_any_order_give_the_same_files(found, minimal, tmp_path):
     expected = contents(found.store.folder / "runs")
     expected = {path: expected[path] for path in expected if path.stem in set(found.table["run"])}
@@ -363,6 +365,7 @@ def test_the_table_of_another_kind_is_told(tmp_path):
 # Policies of one's own, and faces
 
 
+@pytest.mark.slow
 def test_policies_of_ones_own_modules_and_scripts_reach_worker_processes(tmp_path):
     (tmp_path / "helper.py").write_text("LIMIT = 0\ndef told(batch):\n    return batch.channel == LIMIT\n")
     script = tmp_path / "script.py"

@@ -211,11 +211,13 @@ class RemindOverseasCall(ResponsePolicy):
     shown_ratio: Ratio = 0.8
     heed_ratio: Ratio = 0.3
 
-    def respond(self, contacts: Contacts) -> Warnings:
+    def respond(self, contacts: Contacts) -> Warnings | None:
         """Warn those who take a call from overseas, at once."""
         since_us = (self.since - _EPOCH).days * DAY_US - _LOCAL_US
-        shown = contacts.draw(f"{self.id}/shown") < self.shown_ratio
         called = contacts.overseas & (contacts.origin == ORIGINS.index("voice"))
+        if not called.any():
+            return None
+        shown = contacts.draw(f"{self.id}/shown") < self.shown_ratio
         (of,) = (called & shown & (contacts.date_us >= since_us)).nonzero()
         return Warnings(of, contacts.time_us[of], np.full(len(of), self.heed_ratio))
 
@@ -244,10 +246,12 @@ class TakeDownSites(ResponsePolicy):
     kind: Literal["take-down-sites"]
     gone_ratio: Ratio = 0.2
 
-    def respond(self, contacts: Contacts) -> Warnings:
+    def respond(self, contacts: Contacts) -> Warnings | None:
         """Break off the contact of those who would have met fraud on a site that is gone."""
-        gone = contacts.draw(f"{self.id}/gone") < self.gone_ratio
-        (of,) = (gone & (contacts.origin == _INTERNET)).nonzero()
+        met_there = contacts.origin == _INTERNET
+        if not met_there.any():
+            return None
+        (of,) = (met_there & (contacts.draw(f"{self.id}/gone") < self.gone_ratio)).nonzero()
         return Warnings(of, contacts.time_us[of], np.ones(len(of)))
 
 
