@@ -64,9 +64,6 @@ _LN2 = 0.6931471805599453
 DELAY_CONSTANT, DELAY_EXPONENTIAL, DELAY_LOGNORMAL = 0, 1, 2
 
 LAW = np.dtype([("kind", "i8"), ("minimum", "i8"), ("scale", "f8"), ("sigma", "f8")])
-"""The law of a delay, as `delay_us` takes it apart."""
-
-LAW = np.dtype([("kind", "i8"), ("minimum", "i8"), ("scale", "f8"), ("sigma", "f8")])
 """The law of a delay: what `delay_us` takes."""
 
 LONGEST_US = 200 * 365 * 86_400_000_000

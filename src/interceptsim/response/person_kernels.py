@@ -63,7 +63,7 @@ def draws_of(persons: Table, key: Column, salt: Scalar) -> Column:
     for k in range(persons.shape[0]):
         p = persons[k]
         word = draw(key[0], key[1], p.stream ^ np.uint64(salt), p.entity, p.ordinal << 8)[0]
-        out[k] = (np.float64(word) + 0.5) / 4294967296.0
+        out[k] = unit(word)
     return out
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "WORD",
     "Police",
     "delay_of_number",
+    "drawn_of_number",
     "falsely_handed_over",
     "hand_over_times",
     "recycled",
@@ -83,9 +84,15 @@ class Police(BaseModel):
 
 
 @kernel
+def drawn_of_number(word: Record, key0: Scalar, key1: Scalar, salt: Scalar) -> Scalar:
+    """Return a 32-bit draw, keyed by the number that a word is about and by `salt`, a 32-bit id."""
+    return draw(key0, key1, word.stream ^ np.uint64(salt), word.index, word.generation)[0]
+
+
+@kernel
 def delay_of_number(word: Record, key0: Scalar, key1: Scalar, salt: Scalar, law: Record) -> int:
     """Return a delay in us by a law (LAW), keyed by the number that a word is about and by `salt`, a 32-bit id."""
-    drawn = draw(key0, key1, word.stream ^ np.uint64(salt), word.index, word.generation)[0]
+    drawn = drawn_of_number(word, key0, key1, salt)
     return int(delay_of(law, drawn))
 
 
@@ -108,9 +115,7 @@ def _drawn_below(words: Table, key: Column, salt: Scalar, bound: Scalar) -> Colu
     """Return for each word (bool) whether a draw keyed by its number and by `salt` lies below `bound`."""
     out = np.empty(words.shape[0], np.bool_)
     for k in range(words.shape[0]):
-        one = words[k]
-        word, _, _, _ = draw(key[0], key[1], one.stream ^ np.uint64(salt), one.index, one.generation)
-        out[k] = word < np.uint64(bound)
+        out[k] = drawn_of_number(words[k], key[0], key[1], salt) < np.uint64(bound)
     return out
 
 

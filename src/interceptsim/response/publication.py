@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from interceptsim.compiled import Column, Scalar, Table, allocating_kernel, joined, kernel
 from interceptsim.filtering.policies import RejectListedNumbers
-from interceptsim.randomness import LAW, LONGEST_US, draw, stream_id, threshold
-from interceptsim.response.police import WORD, delay_of_number
+from interceptsim.randomness import LAW, LONGEST_US, stream_id, threshold
+from interceptsim.response.police import WORD, delay_of_number, drawn_of_number
 from interceptsim.response.records import NEVER
 
 __all__ = ["Edition", "Publication"]
@@ -148,8 +148,6 @@ def _publish(
     for k in range(n):
         from_us[k] = now_us + delay_of_number(words[k], key[0], key[1], rule.delay_salt, rule.delay)
         if rule.unblocked_bound > 0:
-            w = words[k]
-            drawn = draw(key[0], key[1], w.stream ^ rule.unblocked_salt, w.index, w.generation)[0]
-            if drawn < rule.unblocked_bound:
-                until_us[k] = from_us[k] + delay_of_number(w, key[0], key[1], rule.unblock_salt, rule.unblock)
+            if drawn_of_number(words[k], key[0], key[1], rule.unblocked_salt) < rule.unblocked_bound:
+                until_us[k] = from_us[k] + delay_of_number(words[k], key[0], key[1], rule.unblock_salt, rule.unblock)
     return words[:n], known_us[:n], from_us, until_us

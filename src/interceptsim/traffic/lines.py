@@ -26,7 +26,16 @@ from interceptsim.randomness import (
 from interceptsim.traffic.records import CLI_FIXED, CLI_OWN, NEVER, Supply
 from interceptsim.units import HOUR_US
 
-__all__ = ["end_lines", "next_number", "numbers_of", "react", "start_lines", "write_template"]
+__all__ = [
+    "end_lines",
+    "next_number",
+    "numbers_of",
+    "react",
+    "start_lines",
+    "template_of",
+    "template_says",
+    "write_template",
+]
 
 
 @kernel
@@ -49,16 +58,28 @@ def _time_of(
 
 
 @kernel
+def template_of(group: Record, word: Scalar) -> Scalar:
+    """Return which of its templates a group's 32-bit draw picks."""
+    return np.int64(np.uint64(word) * np.uint64(group.templates) >> np.uint64(32))
+
+
+@kernel
+def template_says(
+    group: Record, name: Scalar, carries: Scalar, link: Scalar, z: Scalar
+) -> tuple[Scalar, Scalar, Scalar]:
+    """Return content, link (0: none) and score of a template by its draws, `z` being a standard normal one."""
+    text = np.int64((group.text_mean + group.text_deviation * z) * SCORE_ONE)
+    content = np.uint32(name) | np.uint32(1)
+    return content, np.uint32(link) | np.uint32(1) if np.int64(carries) < group.link_bound else np.uint32(0), text
+
+
+@kernel
 def write_template(
     campaign: Scalar, group: Record, key0: Scalar, key1: Scalar, word: Scalar
 ) -> tuple[Scalar, Scalar, Scalar]:
     """Return content, link (0: none) and score of the template of a campaign that a 32-bit draw picks."""
-    template = np.int64(np.uint64(word) * np.uint64(group.templates) >> np.uint64(32))
-    name, score, carries, link = draw(key0, key1, group.template_stream, campaign, template)
-    z = normal_quantile(unit(score))
-    text = np.int64((group.text_mean + group.text_deviation * z) * SCORE_ONE)
-    content = np.uint32(name) | np.uint32(1)
-    return content, np.uint32(link) | np.uint32(1) if np.int64(carries) < group.link_bound else np.uint32(0), text
+    name, score, carries, link = draw(key0, key1, group.template_stream, campaign, template_of(group, word))
+    return template_says(group, name, carries, link, normal_quantile(unit(score)))
 
 
 @kernel

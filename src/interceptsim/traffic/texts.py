@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from interceptsim.attempts import SCORE_ONE, Rows
+from interceptsim.attempts import Rows
 from interceptsim.compiled import Record, Scalar, Table, kernel
 from interceptsim.randomness import draw_all, normal_quantiles
+from interceptsim.traffic.lines import template_of, template_says
 from interceptsim.traffic.records import Draws, Supply
 
 __all__ = ["note_text", "write_texts"]
@@ -23,7 +24,7 @@ def note_text(draws: Draws, m: Scalar, row: Scalar, line: Record, group: Record,
     draws.delayed[at] = row
     draws.stream[at] = group.template_stream
     draws.entity[at] = line.campaign
-    draws.ordinal[at] = np.int64(np.uint64(word) * np.uint64(group.templates) >> np.uint64(32))
+    draws.ordinal[at] = template_of(group, word)
 
 
 @kernel
@@ -33,10 +34,8 @@ def write_texts(lines: Table, groups: Table, supply: Supply, rows: Rows, m: Scal
     draw_all(supply.key[0], supply.key[1], draws.stream, draws.entity, draws.ordinal, m, name, score, carries, link)
     z = draws.gap
     normal_quantiles(score, m, z)
-    one = np.uint32(1)
     for k in range(m):
         r = np.uint64(row[k])
         group = groups[np.uint64(lines[np.uint64(rows.line[r])].group)]
-        rows.content[r] = name[k] | one
-        rows.link[r] = link[k] | one if np.int64(carries[k]) < group.link_bound else np.uint32(0)
-        rows.text_score[r] += np.int64((group.text_mean + group.text_deviation * z[k]) * SCORE_ONE)
+        rows.content[r], rows.link[r], score_of = template_says(group, name[k], carries[k], link[k], z[k])
+        rows.text_score[r] += score_of
