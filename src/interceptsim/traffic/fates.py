@@ -80,9 +80,7 @@ def fates_of(lines: Table, groups: Table, supply: Supply, rows: Rows, n: Scalar,
         line = lines[np.uint64(which[at])]
         group = groups[np.uint64(line.group)]
         word[at] = w3[k]
-        busy_us[at] = 0
         if channel[at] == SMS:
-            outcome[at] = DELIVERED
             continue
         end = w1[k]
         ended = FAILED
